@@ -1,0 +1,254 @@
+//! Messages that belong to one of the sixteen channels.
+
+use crate::value::{Bend, Channel, Controller, Note, U7, U14};
+
+/// A channel voice or channel mode message (MIDI 1.0), four octets in memory and `Copy`.
+///
+/// A note-on with velocity 0 stays what it is: [`is_note_off`](Self::is_note_off) tells that it
+/// means the end of a note.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "type", rename_all = "snake_case"))]
+pub enum ChannelMessage {
+    /// `8n kk vv`: a key is released.
+    NoteOff {
+        /// Which channel.
+        channel: Channel,
+        /// Which key.
+        note: Note,
+        /// How fast it was released.
+        velocity: U7,
+    },
+    /// `9n kk vv`: a key is pressed; with velocity 0, released.
+    NoteOn {
+        /// Which channel.
+        channel: Channel,
+        /// Which key.
+        note: Note,
+        /// How fast it was pressed.
+        velocity: U7,
+    },
+    /// `An kk vv`: pressure on one key (polyphonic aftertouch).
+    PolyPressure {
+        /// Which channel.
+        channel: Channel,
+        /// Which key.
+        note: Note,
+        /// How hard.
+        value: U7,
+    },
+    /// `Bn cc vv`: a controller, or for 120 to 127 a channel mode message.
+    ControlChange {
+        /// Which channel.
+        channel: Channel,
+        /// Which controller.
+        control: Controller,
+        /// Its new value.
+        value: U7,
+    },
+    /// `Cn pp`: another sound.
+    ProgramChange {
+        /// Which channel.
+        channel: Channel,
+        /// Which sound.
+        program: U7,
+    },
+    /// `Dn vv`: pressure on the whole keyboard (channel aftertouch).
+    ChannelPressure {
+        /// Which channel.
+        channel: Channel,
+        /// How hard.
+        value: U7,
+    },
+    /// `En ll mm`: the pitch wheel.
+    PitchBend {
+        /// Which channel.
+        channel: Channel,
+        /// Where the wheel is.
+        bend: Bend,
+    },
+}
+
+impl ChannelMessage {
+    /// A key is pressed.
+    #[must_use]
+    pub const fn note_on(channel: Channel, note: Note, velocity: U7) -> Self {
+        Self::NoteOn {
+            channel,
+            note,
+            velocity,
+        }
+    }
+
+    /// A key is released.
+    #[must_use]
+    pub const fn note_off(channel: Channel, note: Note, velocity: U7) -> Self {
+        Self::NoteOff {
+            channel,
+            note,
+            velocity,
+        }
+    }
+
+    /// A controller takes a value.
+    #[must_use]
+    pub const fn control_change(channel: Channel, control: Controller, value: U7) -> Self {
+        Self::ControlChange {
+            channel,
+            control,
+            value,
+        }
+    }
+
+    /// The channel.
+    #[must_use]
+    #[inline]
+    pub const fn channel(self) -> Channel {
+        match self {
+            Self::NoteOff { channel, .. }
+            | Self::NoteOn { channel, .. }
+            | Self::PolyPressure { channel, .. }
+            | Self::ControlChange { channel, .. }
+            | Self::ProgramChange { channel, .. }
+            | Self::ChannelPressure { channel, .. }
+            | Self::PitchBend { channel, .. } => channel,
+        }
+    }
+
+    /// The status octet, 0x80 to 0xEF.
+    #[must_use]
+    #[inline]
+    pub const fn status(self) -> ChannelStatus {
+        let kind = match self {
+            Self::NoteOff { .. } => 0x80,
+            Self::NoteOn { .. } => 0x90,
+            Self::PolyPressure { .. } => 0xA0,
+            Self::ControlChange { .. } => 0xB0,
+            Self::ProgramChange { .. } => 0xC0,
+            Self::ChannelPressure { .. } => 0xD0,
+            Self::PitchBend { .. } => 0xE0,
+        };
+        ChannelStatus(kind | self.channel().index())
+    }
+
+    /// Whether this ends a note: a note-off, or a note-on with velocity 0.
+    #[must_use]
+    #[inline]
+    pub const fn is_note_off(self) -> bool {
+        match self {
+            Self::NoteOff { .. } => true,
+            Self::NoteOn { velocity, .. } => velocity.get() == 0,
+            _ => false,
+        }
+    }
+
+    /// Octets on the wire with the status octet, 2 or 3.
+    #[must_use]
+    #[inline]
+    pub const fn encoded_len(self) -> usize {
+        self.status().data_len() + 1
+    }
+
+    /// Status and data octets; of a message with one data octet the third is 0 and is not sent.
+    #[must_use]
+    #[inline]
+    pub const fn to_octets(self) -> [u8; 3] {
+        let (first, second) = match self {
+            Self::NoteOff { note, velocity, .. } | Self::NoteOn { note, velocity, .. } => {
+                (note.get(), velocity.get())
+            }
+            Self::PolyPressure { note, value, .. } => (note.get(), value.get()),
+            Self::ControlChange { control, value, .. } => (control.get(), value.get()),
+            Self::ProgramChange { program, .. } => (program.get(), 0),
+            Self::ChannelPressure { value, .. } => (value.get(), 0),
+            Self::PitchBend { bend, .. } => (bend.to_u14().lsb().get(), bend.to_u14().msb().get()),
+        };
+        [self.status().get(), first, second]
+    }
+
+    /// Puts a message together from its status and data octets; `second` is not looked at where
+    /// the status asks for one data octet only.
+    #[must_use]
+    #[inline]
+    pub fn from_parts(status: ChannelStatus, first: U7, second: U7) -> Self {
+        let channel = status.channel();
+        match status.get() >> 4 {
+            0x8 => Self::NoteOff {
+                channel,
+                note: first.into(),
+                velocity: second,
+            },
+            0x9 => Self::NoteOn {
+                channel,
+                note: first.into(),
+                velocity: second,
+            },
+            0xA => Self::PolyPressure {
+                channel,
+                note: first.into(),
+                value: second,
+            },
+            0xB => Self::ControlChange {
+                channel,
+                control: first.into(),
+                value: second,
+            },
+            0xC => Self::ProgramChange {
+                channel,
+                program: first,
+            },
+            0xD => Self::ChannelPressure {
+                channel,
+                value: first,
+            },
+            _ => Self::PitchBend {
+                channel,
+                bend: U14::from_parts(second, first).into(),
+            },
+        }
+    }
+}
+
+/// The status octet of a channel message, 0x80 to 0xEF: the only kind that can be a running status.
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+pub struct ChannelStatus(u8);
+
+impl ChannelStatus {
+    /// The status, or `None` outside 0x80 to 0xEF.
+    #[must_use]
+    #[inline]
+    pub const fn new(status: u8) -> Option<Self> {
+        match status {
+            0x80..=0xEF => Some(Self(status)),
+            _ => None,
+        }
+    }
+
+    /// The octet.
+    #[must_use]
+    #[inline]
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
+    /// The channel in its low half.
+    #[must_use]
+    #[inline]
+    pub const fn channel(self) -> Channel {
+        Channel::from_status(self.0)
+    }
+
+    /// How many data octets follow, 1 or 2.
+    #[must_use]
+    #[inline]
+    pub const fn data_len(self) -> usize {
+        // C and D, and nothing else, differ from 0b110 in the low bit only.
+        if self.0 & 0xE0 == 0xC0 { 1 } else { 2 }
+    }
+}
+
+impl core::fmt::Debug for ChannelStatus {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "ChannelStatus({:#04x})", self.0)
+    }
+}

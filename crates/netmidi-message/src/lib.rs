@@ -1,0 +1,38 @@
+//! MIDI 1.0 messages: typed, lossless, parsed and written without an allocator.
+//!
+//! The bottom of the netmidi workspace: it uses no other of its crates and knows no network.
+//!
+//! ```
+//! use netmidi_message::{Channel, ChannelMessage, Message, Note, U7};
+//!
+//! let message = Message::parse(&[0x90, 60, 100])?;
+//! let velocity = U7::new(100).ok_or("a velocity is at most 127")?;
+//! assert_eq!(message, ChannelMessage::note_on(Channel::C1, Note::MIDDLE_C, velocity).into());
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+mod channel;
+mod error;
+mod message;
+#[cfg(feature = "alloc")]
+mod owned;
+mod sysex;
+mod system;
+mod value;
+
+pub use channel::{ChannelMessage, ChannelStatus};
+pub use error::{BufferTooSmall, MessageError};
+pub use message::Message;
+#[cfg(feature = "alloc")]
+pub use owned::{MessageBuf, SysExBuf, UndefinedBuf};
+pub use sysex::{SysEx, Undefined, UndefinedStatus};
+pub use system::{RealTime, SystemCommon};
+pub use value::{Bend, Channel, Controller, Note, NoteName, Octave, OutOfRange, U3, U4, U7, U14};
