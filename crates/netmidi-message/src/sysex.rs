@@ -5,7 +5,7 @@ use core::fmt;
 /// Whether every octet is a data octet, 0x00 to 0x7F.
 #[must_use]
 #[inline]
-pub fn is_data(octets: &[u8]) -> bool {
+pub(crate) fn is_data(octets: &[u8]) -> bool {
     octets.is_ascii()
 }
 

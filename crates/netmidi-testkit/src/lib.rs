@@ -1,0 +1,17 @@
+//! What the tests, benches and fuzz targets of the workspace share: golden vectors, generators,
+//! a simulated network and the bodies of the fuzz targets.
+//!
+//! Not published, and a dependency of tests only. It fails by panicking, as a test does.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "test support: a panic here is a failed test"
+)]
+
+mod hex;
+mod vectors;
+
+pub use hex::{from_hex, to_hex};
+pub use vectors::{Vector, vectors};
