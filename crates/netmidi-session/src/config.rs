@@ -1,0 +1,118 @@
+//! Bounds and defaults.
+
+use alloc::string::String;
+use core::time::Duration;
+
+use netmidi_wire::PacketBudget;
+
+use crate::error::ConfigError;
+
+/// The longest session name, in octets of UTF-8: what a DNS label can hold, since the name is
+/// announced as one (applemidi.md §8 in Apple's terms: the Bonjour instance name).
+pub const MAX_NAME_OCTETS: usize = 63;
+
+/// What becomes of the statuses that MIDI 1.0 leaves undefined: F4, F5, F9 and FD.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum UndefinedCommands {
+    /// Not delivered and not sent (RFC 6295 Appendix C.2: the default of every session).
+    #[default]
+    Drop,
+    /// Delivered and sent.
+    Carry,
+}
+
+/// Whether packets use running status.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum SendRunningStatus {
+    /// Every command carries its status octet: some embedded receivers cannot do without.
+    #[default]
+    Never,
+    /// Status octets are left out where RFC 6295 §3.2 allows it.
+    Allowed,
+}
+
+/// How a [`Session`](crate::Session) behaves, and how much a peer can make it hold.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The name that peers see, at most [`MAX_NAME_OCTETS`] octets, without NUL. Some receivers
+    /// keep only 24 characters.
+    pub name: String,
+    /// Participants at the same time; further invitations are answered NO. Default 64.
+    pub max_participants: usize,
+    /// Invitations of which only the control half has come; further ones are ignored until one of
+    /// these completes or expires. Default 64.
+    pub max_invitations: usize,
+    /// How long an invitation waits for its data half. Default 5 s.
+    pub invitation_timeout: Duration,
+    /// A participant that sends nothing valid for so long has left. Default 60 s, the longest time
+    /// Apple's driver lets pass between clock exchanges.
+    pub silence_timeout: Duration,
+    /// MIDI is held back from a new participant until its first clock exchange is complete or its
+    /// first MIDI packet came, but no longer than this. Default 2 s.
+    pub ready_timeout: Duration,
+    /// The largest system exclusive message put together for the application, in data octets
+    /// between F0 and F7. Default 1 MiB.
+    pub max_sysex: usize,
+    /// Octets that may wait to be sent to one participant, counted as MIDI messages plus a small
+    /// overhead for each. Default 4 MiB.
+    pub max_queued_octets: usize,
+    /// Messages that may wait to be polled; later ones are dropped and the number of them is
+    /// reported. Default 16,384: more than one datagram can bring.
+    pub max_queued_events: usize,
+    /// Answers (OK, NO, clock) that may wait to be polled; later ones are dropped, peers ask again.
+    /// Default 256.
+    pub max_queued_answers: usize,
+    /// A message scheduled further ahead than this is delivered as due now. Default 2 s.
+    pub max_ahead: Duration,
+    /// How large packets get, in octets of UDP payload. Default 1,024: some peers read no more.
+    pub packet_budget: PacketBudget,
+    /// Whether packets use running status. Default never.
+    pub running_status: SendRunningStatus,
+    /// What becomes of F4, F5, F9 and FD. Default dropped.
+    pub undefined: UndefinedCommands,
+}
+
+impl Config {
+    /// The defaults, with the name that peers see.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            max_participants: 64,
+            max_invitations: 64,
+            invitation_timeout: Duration::from_secs(5),
+            silence_timeout: Duration::from_secs(60),
+            ready_timeout: Duration::from_secs(2),
+            max_sysex: netmidi_message::DEFAULT_SYSEX_LIMIT,
+            max_queued_octets: 4 << 20,
+            max_queued_events: 16_384,
+            max_queued_answers: 256,
+            max_ahead: Duration::from_secs(2),
+            packet_budget: PacketBudget::DEFAULT,
+            running_status: SendRunningStatus::default(),
+            undefined: UndefinedCommands::default(),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if self.name.len() > MAX_NAME_OCTETS {
+            return Err(ConfigError::NameTooLong { octets: self.name.len(), max: MAX_NAME_OCTETS });
+        }
+        if let Some(offset) = self.name.bytes().position(|octet| octet == 0) {
+            return Err(ConfigError::NulInName { offset });
+        }
+        let bounds = [
+            ("max_participants", self.max_participants),
+            ("max_invitations", self.max_invitations),
+            ("max_sysex", self.max_sysex),
+            ("max_queued_octets", self.max_queued_octets),
+            ("max_queued_events", self.max_queued_events),
+            ("max_queued_answers", self.max_queued_answers),
+        ];
+        match bounds.into_iter().find(|(_, bound)| *bound == 0) {
+            Some((field, _)) => Err(ConfigError::Zero { field }),
+            None => Ok(()),
+        }
+    }
+}

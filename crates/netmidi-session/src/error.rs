@@ -1,0 +1,76 @@
+//! The caller's mistakes. A peer's are counted, see [`crate::SessionStats`].
+
+use crate::event::ParticipantId;
+
+/// Why a message was not taken for sending.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// There is no such participant (any more).
+    #[error("{participant} is not in the session; send only between its Joined and its Left event")]
+    UnknownParticipant {
+        /// Who was meant.
+        participant: ParticipantId,
+    },
+    /// More is waiting to be sent to this participant than the configuration allows.
+    #[error(
+        "{queued} octets are waiting to be sent to {participant} and {needed} more pass the limit of {limit}; \
+         send slower or raise Config::max_queued_octets"
+    )]
+    QueueFull {
+        /// Who was meant.
+        participant: ParticipantId,
+        /// Octets that wait already.
+        queued: usize,
+        /// Octets of this message.
+        needed: usize,
+        /// The bound, [`Config::max_queued_octets`](crate::Config::max_queued_octets).
+        limit: usize,
+    },
+    /// F4, F5, F9 and FD are sent only when [`Config::undefined`](crate::Config::undefined) says so.
+    #[error(
+        "a message with the undefined status {status:#04x} is not sent; \
+         set Config::undefined to Carry when the peers of this session know it"
+    )]
+    Undefined {
+        /// The status octet.
+        status: u8,
+    },
+    /// An undefined message (F4, F5) does not fit a packet; only system exclusive can be split.
+    #[error(
+        "a message of {octets} octets with an undefined status cannot be split and a packet has room \
+         for {max}; send less at once or raise Config::packet_budget"
+    )]
+    TooLarge {
+        /// Octets of the message.
+        octets: usize,
+        /// The most that fits.
+        max: usize,
+    },
+}
+
+/// Why a session cannot be made from a [`Config`](crate::Config).
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The session name cannot be carried in an AppleMIDI packet.
+    #[error("the session name has {octets} octets, at most {max} are allowed; choose a shorter one")]
+    NameTooLong {
+        /// Length of the name in UTF-8.
+        octets: usize,
+        /// The largest length.
+        max: usize,
+    },
+    /// A NUL ends the name on the wire.
+    #[error("the session name has a NUL at octet {offset}, which would end it there; remove it")]
+    NulInName {
+        /// Where it is.
+        offset: usize,
+    },
+    /// A bound that must be at least 1 is 0.
+    #[error("Config::{field} is 0; it must be at least 1")]
+    Zero {
+        /// Which field.
+        field: &'static str,
+    },
+}

@@ -1,0 +1,164 @@
+//! What comes out of a session for the application.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use core::fmt;
+use core::net::SocketAddr;
+
+use netmidi_message::MessageBuf;
+use netmidi_wire::Ssrc;
+
+use crate::time::Time;
+use crate::transmit::PairId;
+
+/// Names a participant for as long as the session exists; never used twice.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ParticipantId(pub(crate) u64);
+
+impl fmt::Display for ParticipantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "participant {}", self.0)
+    }
+}
+
+/// Who a participant is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Peer {
+    /// The name it gave in its invitation; empty when it gave none.
+    pub name: String,
+    /// Its identity in the session.
+    pub ssrc: Ssrc,
+    /// Where its control port is, as seen from here.
+    pub control: SocketAddr,
+    /// Where its data port is, as seen from here.
+    pub data: SocketAddr,
+    /// Which of our socket pairs it talks to.
+    pub pair: PairId,
+}
+
+/// Something the application should know. Poll with
+/// [`Session::poll_event`](crate::Session::poll_event).
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A participant is connected on both ports.
+    Joined {
+        /// Its name from now on.
+        participant: ParticipantId,
+        /// Who it is.
+        peer: Box<Peer>,
+    },
+    /// A participant played something.
+    Message {
+        /// Who.
+        participant: ParticipantId,
+        /// When it is meant to sound, on the session clock. In the past by the time on the way for
+        /// a peer that plays live; the time of arrival while the peer's clock is not known yet.
+        at: Time,
+        /// What.
+        message: MessageBuf,
+    },
+    /// Packets of a participant did not arrive.
+    Lost {
+        /// Whose.
+        participant: ParticipantId,
+        /// How many, as far as the sequence numbers tell. One that comes late after all is taken
+        /// back in [`ParticipantStats::lost`](crate::ParticipantStats::lost).
+        packets: u32,
+    },
+    /// A participant is gone. No later event names it.
+    Left {
+        /// Who.
+        participant: ParticipantId,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// Events of the kinds `Message` and `Lost` were dropped here, because events were not polled
+    /// fast enough.
+    Overflow {
+        /// How many.
+        dropped: u64,
+    },
+}
+
+/// Who ended the membership of a participant.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum LeaveReason {
+    /// The peer said BY.
+    Bye,
+    /// Nothing valid came for [`Config::silence_timeout`](crate::Config::silence_timeout).
+    Silent,
+    /// The same peer was invited in again, after a restart for example.
+    Replaced,
+    /// We ended it.
+    Local,
+}
+
+impl fmt::Display for LeaveReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bye => "the peer ended the session",
+            Self::Silent => "nothing was heard from the peer for too long",
+            Self::Replaced => "the peer connected again",
+            Self::Local => "ended here",
+        })
+    }
+}
+
+/// Events that wait to be polled.
+///
+/// Bounded: when it is full, messages and losses are dropped and counted, and nobody new joins
+/// (see [`is_full`](Self::is_full)). Departures are always kept; there are never more of them than
+/// there were joins.
+#[derive(Debug)]
+pub(crate) struct EventQueue {
+    queue: VecDeque<Event>,
+    limit: usize,
+    /// Dropped and not reported yet.
+    unreported: u64,
+    /// Dropped since the session began.
+    dropped: u64,
+}
+
+impl EventQueue {
+    pub(crate) const fn new(limit: usize) -> Self {
+        Self { queue: VecDeque::new(), limit, unreported: 0, dropped: 0 }
+    }
+
+    /// Joins and departures.
+    pub(crate) fn push(&mut self, event: Event) {
+        self.queue.push_back(event);
+    }
+
+    /// Everything that a participant can cause many of.
+    #[inline]
+    pub(crate) fn push_bounded(&mut self, event: impl FnOnce() -> Event) {
+        if self.is_full() {
+            self.unreported += 1;
+            self.dropped += 1;
+        } else {
+            self.queue.push_back(event());
+        }
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.queue.len() >= self.limit
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        if let Some(event) = self.queue.pop_front() {
+            return Some(event);
+        }
+        match core::mem::take(&mut self.unreported) {
+            0 => None,
+            dropped => Some(Event::Overflow { dropped }),
+        }
+    }
+
+    pub(crate) const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}

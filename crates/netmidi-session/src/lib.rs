@@ -1,0 +1,60 @@
+//! AppleMIDI sessions without sockets or clocks: who talks to whom, and what was played.
+//!
+//! Uses `netmidi-message` and `netmidi-wire`; the `netmidi` crate gives it sockets and a clock.
+//!
+//! ```
+//! use netmidi_session::{Config, LocalPort, PairId, Session, Time};
+//!
+//! let mut session = Session::new(Config::new("stage piano"), 0x5EED, Time::ZERO)?;
+//! let from = "192.0.2.7:5004".parse()?;
+//!
+//! // Somebody invites us: token 1, SSRC 2, no name.
+//! let invitation = [0xFF, 0xFF, b'I', b'N', 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2];
+//! session.handle_datagram(Time::ZERO, LocalPort::control(PairId(0)), from, &invitation);
+//!
+//! // After every input: transmits, then events, then the deadline.
+//! let mut out = Vec::new();
+//! while let Some(transmit) = session.poll_transmit(&mut out) {
+//!     assert_eq!((transmit.to, &out[2..4]), (from, b"OK".as_slice()));
+//! }
+//! while let Some(event) = session.poll_event() {
+//!     unreachable!("{event:?} before the data port was invited");
+//! }
+//! assert_eq!(session.poll_timeout(), Some(Time::from_secs(5)));
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+//!
+//! It leaves out, for now: inviting others, the recovery journal (packets are sent with J=0, a
+//! received journal is stepped over), bitrate limits and playout delay.
+//!
+//! Follows Apple's MIDI Network Driver Protocol, RFC 6295 for the MIDI payload and RFC 3550 for
+//! sequence numbers.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod clock_sync;
+mod config;
+mod error;
+mod event;
+mod inbound;
+mod invitation;
+mod outbound;
+mod participant;
+mod rng;
+mod session;
+mod stats;
+mod time;
+mod timer;
+mod transmit;
+
+pub use config::{Config, MAX_NAME_OCTETS, SendRunningStatus, UndefinedCommands};
+pub use error::{ConfigError, SendError};
+pub use event::{Event, LeaveReason, ParticipantId, Peer};
+pub use netmidi_wire::{PacketBudget, Ssrc};
+pub use session::Session;
+pub use stats::{ParticipantStats, SessionStats};
+pub use time::Time;
+pub use transmit::{LocalPort, PairId, Port, Transmit};

@@ -1,0 +1,84 @@
+//! Counters for the operator.
+
+/// What a session saw that belongs to no participant.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct SessionStats {
+    /// Datagrams handed in.
+    pub datagrams: u64,
+    /// Session packets (FF FF) that could not be read.
+    pub malformed_control: u64,
+    /// RTP packets whose header could not be read.
+    pub malformed_rtp: u64,
+    /// RTP packets with a payload type that is not in the dynamic range, 96 to 127.
+    pub foreign_payload: u64,
+    /// RTP packets that came to a control port.
+    pub rtp_on_control: u64,
+    /// Packets of a kind other than an invitation with an identity that is not in the session.
+    pub unknown_sender: u64,
+    /// Packets with the identity of a participant from another source than that participant.
+    pub wrong_source: u64,
+    /// OK and NO, which answer nothing that we asked.
+    pub unexpected_answer: u64,
+    /// Clock packets that no exchange of ours was waiting for.
+    pub unexpected_clock: u64,
+    /// BY with the token of an earlier session, right after a new one began.
+    pub stale_bye: u64,
+    /// Invitations that led to a participant.
+    pub invitations_accepted: u64,
+    /// Invitations answered NO.
+    pub invitations_refused: u64,
+    /// Invitations ignored because too many were unfinished.
+    pub invitations_ignored: u64,
+    /// Invitations whose data half never came.
+    pub invitations_expired: u64,
+    /// Answers dropped because too many waited to be polled.
+    pub answers_dropped: u64,
+    /// Events dropped because too many waited to be polled.
+    pub events_dropped: u64,
+}
+
+/// What a session saw of one participant.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ParticipantStats {
+    /// RTP packets that were taken.
+    pub packets_received: u64,
+    /// Messages that went to the application.
+    pub messages_received: u64,
+    /// RTP packets sent.
+    pub packets_sent: u64,
+    /// Messages sent whole.
+    pub messages_sent: u64,
+    /// Packets missing in the sequence, those that came late taken off again.
+    pub lost: u64,
+    /// Packets that came after a later one; they are dropped.
+    pub reordered: u64,
+    /// Packets that came twice; the second one is dropped.
+    pub duplicates: u64,
+    /// Times that the sequence jumped and was taken up anew.
+    pub resynchronised: u64,
+    /// Packets dropped to see whether a jump in the sequence was one.
+    pub held_back: u64,
+    /// Packets taken although their sequence number did not move, told apart by their timestamp
+    /// (pymidi's client sends one and the same number always).
+    pub stuck_sequence: u64,
+    /// Packets whose command section could not be read; they count as lost as well.
+    pub malformed_commands: u64,
+    /// Packets with octets after the command section although J=0; their commands are taken.
+    pub trailing_octets: u64,
+    /// Messages with an undefined status that the configuration does not carry.
+    pub undefined_dropped: u64,
+    /// System exclusive messages given up: cut, cancelled, or with a part lost.
+    pub sysex_abandoned: u64,
+    /// System exclusive messages given up because they passed the bound.
+    pub sysex_too_long: u64,
+    /// Messages whose time was too far away to be believed; delivered as due now.
+    pub implausible_time: u64,
+    /// Clock exchanges that were completed.
+    pub clock_exchanges: u64,
+    /// Receiver feedback packets.
+    pub feedback_received: u64,
+    /// Bitrate limits.
+    pub bitrate_limits_received: u64,
+}

@@ -1,0 +1,96 @@
+//! What an endpoint tells its user.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use netmidi_message::{Message, MessageBuf};
+use netmidi_session::{LeaveReason, ParticipantId, Ssrc, Time};
+
+/// Who is connected.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Peer {
+    /// Its name in this endpoint, to send to.
+    pub id: ParticipantId,
+    /// The name it gave; empty when it gave none.
+    pub name: String,
+    /// Its identity in the session.
+    pub ssrc: Ssrc,
+    /// Where its control port is, as seen from here.
+    pub control: SocketAddr,
+    /// Where its data port is, as seen from here.
+    pub data: SocketAddr,
+}
+
+/// Something that happened on an endpoint.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A peer is connected on both ports.
+    Connected {
+        /// Who.
+        peer: Arc<Peer>,
+    },
+    /// A peer played something.
+    Message {
+        /// Who.
+        peer: Arc<Peer>,
+        /// When it is meant to sound, on the endpoint's clock
+        /// ([`Endpoint::clock`](crate::Endpoint::clock)).
+        at: Time,
+        /// What.
+        message: MessageBuf,
+    },
+    /// Packets of a peer did not arrive.
+    Lost {
+        /// Whose.
+        peer: Arc<Peer>,
+        /// How many.
+        packets: u32,
+    },
+    /// A message that was sent could not be passed on to a peer.
+    NotSent {
+        /// To whom.
+        peer: Arc<Peer>,
+        /// Why.
+        error: netmidi_session::SendError,
+    },
+    /// A peer is gone. No later event names it.
+    Disconnected {
+        /// Who.
+        peer: Arc<Peer>,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// Messages were dropped, because events were not taken fast enough.
+    Overflow {
+        /// How many events.
+        dropped: u64,
+    },
+}
+
+/// For people who come from pymidi: methods that are called as things happen. See
+/// [`Endpoint::run`](crate::Endpoint::run).
+///
+/// Every method does nothing unless it is written.
+pub trait Handler {
+    /// A peer is connected on both ports (pymidi: `on_peer_connected`).
+    fn peer_connected(&mut self, peer: &Peer) {
+        let _ = peer;
+    }
+
+    /// A peer is gone (pymidi: `on_peer_disconnected`).
+    fn peer_disconnected(&mut self, peer: &Peer, reason: LeaveReason) {
+        let _ = (peer, reason);
+    }
+
+    /// A peer played something, meant to sound at `at` (pymidi: `on_midi_commands`).
+    fn midi(&mut self, peer: &Peer, at: Time, message: Message<'_>) {
+        let _ = (peer, at, message);
+    }
+
+    /// Anything else.
+    fn other(&mut self, event: &Event) {
+        let _ = event;
+    }
+}
