@@ -80,7 +80,9 @@ impl ClockSync {
         let shown = RtpTimestamp(theirs as u32);
         let ahead = i64::from(timestamp.distance_from(shown));
         let ticks = i128::from(ours.0) + i128::from(ahead);
-        Some(Time::from_ticks(ClockTicks(u64::try_from(ticks).unwrap_or(0))))
+        Some(Time::from_ticks(ClockTicks(
+            u64::try_from(ticks).unwrap_or(0),
+        )))
     }
 }
 
@@ -102,7 +104,10 @@ mod tests {
 
     #[test]
     fn without_an_exchange_nothing_is_known() {
-        assert_eq!(ClockSync::default().to_local(Time::from_secs(1), RtpTimestamp(5)), None);
+        assert_eq!(
+            ClockSync::default().to_local(Time::from_secs(1), RtpTimestamp(5)),
+            None
+        );
     }
 
     #[test]
@@ -114,7 +119,10 @@ mod tests {
         assert_eq!(local, Some(ticks(2000)));
         // And one that wraps back below the 32-bit border.
         let before = 0xFFFF_FFF0u32.wrapping_add(10);
-        assert_eq!(clock.to_local(ticks(2000), RtpTimestamp(before)), Some(ticks(10)));
+        assert_eq!(
+            clock.to_local(ticks(2000), RtpTimestamp(before)),
+            Some(ticks(10))
+        );
     }
 
     #[test]
@@ -124,7 +132,10 @@ mod tests {
         let first = ClockTicks(5000 + 900);
         let [first, second, _] = clock.answer(ticks(5040), first);
         assert!(clock.complete(ticks(9000), [first, second, ClockTicks(5900)]));
-        assert_eq!(clock.to_local(ticks(6000), RtpTimestamp(6500)), Some(ticks(6000)));
+        assert_eq!(
+            clock.to_local(ticks(6000), RtpTimestamp(6500)),
+            Some(ticks(6000))
+        );
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use alloc::string::String;
 use core::time::Duration;
 
-use netmidi_wire::PacketBudget;
+use netmidi_wire::{PacketBudget, RunningStatus};
 
 use crate::error::ConfigError;
 
 /// The longest session name, in octets of UTF-8: what a DNS label can hold, since the name is
-/// announced as one (applemidi.md §8 in Apple's terms: the Bonjour instance name).
+/// announced as one (DNS-SD instance names, RFC 6763 §4.1.1).
 pub const MAX_NAME_OCTETS: usize = 63;
 
 /// What becomes of the statuses that MIDI 1.0 leaves undefined: F4, F5, F9 and FD.
@@ -19,16 +19,6 @@ pub enum UndefinedCommands {
     Drop,
     /// Delivered and sent.
     Carry,
-}
-
-/// Whether packets use running status.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum SendRunningStatus {
-    /// Every command carries its status octet: some embedded receivers cannot do without.
-    #[default]
-    Never,
-    /// Status octets are left out where RFC 6295 §3.2 allows it.
-    Allowed,
 }
 
 /// How a [`Session`](crate::Session) behaves, and how much a peer can make it hold.
@@ -67,8 +57,8 @@ pub struct Config {
     pub max_ahead: Duration,
     /// How large packets get, in octets of UDP payload. Default 1,024: some peers read no more.
     pub packet_budget: PacketBudget,
-    /// Whether packets use running status. Default never.
-    pub running_status: SendRunningStatus,
+    /// Whether packets use running status. Default off: some receivers cannot read it.
+    pub running_status: RunningStatus,
     /// What becomes of F4, F5, F9 and FD. Default dropped.
     pub undefined: UndefinedCommands,
 }
@@ -84,20 +74,23 @@ impl Config {
             invitation_timeout: Duration::from_secs(5),
             silence_timeout: Duration::from_secs(60),
             ready_timeout: Duration::from_secs(2),
-            max_sysex: netmidi_message::DEFAULT_SYSEX_LIMIT,
+            max_sysex: 1 << 20,
             max_queued_octets: 4 << 20,
             max_queued_events: 16_384,
             max_queued_answers: 256,
             max_ahead: Duration::from_secs(2),
             packet_budget: PacketBudget::DEFAULT,
-            running_status: SendRunningStatus::default(),
+            running_status: RunningStatus::default(),
             undefined: UndefinedCommands::default(),
         }
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if self.name.len() > MAX_NAME_OCTETS {
-            return Err(ConfigError::NameTooLong { octets: self.name.len(), max: MAX_NAME_OCTETS });
+            return Err(ConfigError::NameTooLong {
+                octets: self.name.len(),
+                max: MAX_NAME_OCTETS,
+            });
         }
         if let Some(offset) = self.name.bytes().position(|octet| octet == 0) {
             return Err(ConfigError::NulInName { offset });

@@ -54,7 +54,9 @@ pub enum SendError {
 #[non_exhaustive]
 pub enum ConfigError {
     /// The session name cannot be carried in an AppleMIDI packet.
-    #[error("the session name has {octets} octets, at most {max} are allowed; choose a shorter one")]
+    #[error(
+        "the session name has {octets} octets, at most {max} are allowed; choose a shorter one"
+    )]
     NameTooLong {
         /// Length of the name in UTF-8.
         octets: usize,

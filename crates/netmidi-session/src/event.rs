@@ -125,7 +125,12 @@ pub(crate) struct EventQueue {
 
 impl EventQueue {
     pub(crate) const fn new(limit: usize) -> Self {
-        Self { queue: VecDeque::new(), limit, unreported: 0, dropped: 0 }
+        Self {
+            queue: VecDeque::new(),
+            limit,
+            unreported: 0,
+            dropped: 0,
+        }
     }
 
     /// Joins and departures.

@@ -8,9 +8,9 @@ use netmidi_wire::{RtpTimestamp, SegmentKind, SeqNum, SysExSegment};
 /// A jump forward by this many packets or more is not loss but perhaps another stream
 /// (RFC 3550 Appendix A.1, MAX_DROPOUT).
 const MAX_DROPOUT: i16 = 3000;
-/// A packet this many places late or later is not reordered but perhaps of another stream
+/// A packet further back than this is not reordered but perhaps of another stream
 /// (RFC 3550 Appendix A.1, MAX_MISORDER).
-const MAX_MISORDER: i16 = 100;
+const MAX_MISORDER: i16 = -100;
 
 /// Where a packet stands in its stream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -54,16 +54,23 @@ struct Stream {
 impl Stream {
     const fn starting(seq: SeqNum, timestamp: RtpTimestamp) -> Self {
         // Nothing before the first packet counts as missing: it came before we listened.
-        Self { highest: seq, timestamp, received: u128::MAX, probation: None }
+        Self {
+            highest: seq,
+            timestamp,
+            received: u128::MAX,
+            probation: None,
+        }
     }
 }
 
 impl SeqTracker {
-    /// Takes note of a packet and tells where it stands (rtp-midi.md §2 after RFC 3550).
+    /// Takes note of a packet and tells where it stands (RFC 3550 Appendix A.1).
     pub(crate) fn observe(&mut self, seq: SeqNum, timestamp: RtpTimestamp) -> Arrival {
         let Some(stream) = &mut self.stream else {
             self.stream = Some(Stream::starting(seq, timestamp));
-            return Arrival::First { resynchronised: false };
+            return Arrival::First {
+                resynchronised: false,
+            };
         };
         let distance = seq.distance_from(stream.highest);
         match distance {
@@ -82,7 +89,7 @@ impl SeqTracker {
                 stream.timestamp = timestamp;
                 Arrival::Stuck
             }
-            -MAX_MISORDER..=0 => {
+            MAX_MISORDER..=0 => {
                 let bit = 1u128 << distance.unsigned_abs();
                 if stream.received & bit != 0 {
                     return Arrival::Duplicate;
@@ -92,7 +99,9 @@ impl SeqTracker {
             }
             _ if stream.probation == Some(seq) => {
                 *stream = Stream::starting(seq, timestamp);
-                Arrival::First { resynchronised: true }
+                Arrival::First {
+                    resynchronised: true,
+                }
             }
             _ => {
                 stream.probation = Some(seq.next());
@@ -127,7 +136,11 @@ pub(crate) struct SysExJoiner {
 
 impl SysExJoiner {
     pub(crate) const fn new(limit: usize) -> Self {
-        Self { data: Vec::new(), limit, open: false }
+        Self {
+            data: Vec::new(),
+            limit,
+            open: false,
+        }
     }
 
     /// Forgets a message in progress. Returns whether there was one.
@@ -139,8 +152,8 @@ impl SysExJoiner {
     /// Takes the next segment. The second value is whether a message in progress before it was
     /// given up for it.
     pub(crate) fn join<'a>(&'a mut self, segment: SysExSegment<'a>) -> (Joined<'a>, bool) {
-        let data = segment.data;
-        match segment.kind {
+        let data = segment.data();
+        match segment.kind() {
             SegmentKind::Whole | SegmentKind::WholeDroppedEnd => {
                 let cut = self.abandon();
                 (self.whole(data), cut)
@@ -156,7 +169,10 @@ impl SysExJoiner {
             SegmentKind::Last | SegmentKind::LastDroppedEnd => match self.append(data) {
                 Joined::Partial => {
                     self.open = false;
-                    (SysEx::new(&self.data).map_or(Joined::Abandoned, Joined::Whole), false)
+                    (
+                        SysEx::new(&self.data).map_or(Joined::Abandoned, Joined::Whole),
+                        false,
+                    )
                 }
                 given_up => (given_up, false),
             },
@@ -200,7 +216,12 @@ mod tests {
     #[test]
     fn a_stream_begins_anywhere_and_wraps() {
         let mut tracker = SeqTracker::default();
-        assert_eq!(observe(&mut tracker, 65534), Arrival::First { resynchronised: false });
+        assert_eq!(
+            observe(&mut tracker, 65534),
+            Arrival::First {
+                resynchronised: false
+            }
+        );
         assert_eq!(observe(&mut tracker, 65535), Arrival::InOrder);
         assert_eq!(observe(&mut tracker, 0), Arrival::InOrder);
         assert_eq!(observe(&mut tracker, 3), Arrival::Gap(2));
@@ -210,7 +231,12 @@ mod tests {
     fn late_packets_and_duplicates_differ() {
         let mut tracker = SeqTracker::default();
         for (seq, arrival) in [
-            (10, Arrival::First { resynchronised: false }),
+            (
+                10,
+                Arrival::First {
+                    resynchronised: false,
+                },
+            ),
             (13, Arrival::Gap(2)),
             (11, Arrival::Reordered),
             (11, Arrival::Duplicate),
@@ -237,10 +263,20 @@ mod tests {
         assert_eq!(observe(&mut tracker, 5000), Arrival::HeldBack);
         assert_eq!(observe(&mut tracker, 11), Arrival::InOrder);
         assert_eq!(observe(&mut tracker, 5001), Arrival::HeldBack);
-        assert_eq!(observe(&mut tracker, 5002), Arrival::First { resynchronised: true });
+        assert_eq!(
+            observe(&mut tracker, 5002),
+            Arrival::First {
+                resynchronised: true
+            }
+        );
         assert_eq!(observe(&mut tracker, 5003), Arrival::InOrder);
         assert_eq!(observe(&mut tracker, 4800), Arrival::HeldBack);
-        assert_eq!(observe(&mut tracker, 4801), Arrival::First { resynchronised: true });
+        assert_eq!(
+            observe(&mut tracker, 4801),
+            Arrival::First {
+                resynchronised: true
+            }
+        );
     }
 
     #[test]
@@ -249,43 +285,69 @@ mod tests {
         let mut tracker = SeqTracker::default();
         assert_eq!(
             tracker.observe(SeqNum(75), RtpTimestamp(1)),
-            Arrival::First { resynchronised: false }
+            Arrival::First {
+                resynchronised: false
+            }
         );
         assert_eq!(tracker.observe(SeqNum(75), RtpTimestamp(2)), Arrival::Stuck);
-        assert_eq!(tracker.observe(SeqNum(75), RtpTimestamp(2)), Arrival::Duplicate);
+        assert_eq!(
+            tracker.observe(SeqNum(75), RtpTimestamp(2)),
+            Arrival::Duplicate
+        );
     }
 
     fn segment(kind: SegmentKind, data: &[u8]) -> SysExSegment<'_> {
-        SysExSegment { kind, data }
+        SysExSegment::new(kind, data).unwrap()
     }
 
     #[test]
     fn segments_become_one_message() {
         let mut joiner = SysExJoiner::new(100);
-        assert_eq!(joiner.join(segment(SegmentKind::First, &[1, 2])), (Joined::Partial, false));
-        assert_eq!(joiner.join(segment(SegmentKind::Middle, &[3])), (Joined::Partial, false));
+        assert_eq!(
+            joiner.join(segment(SegmentKind::First, &[1, 2])),
+            (Joined::Partial, false)
+        );
+        assert_eq!(
+            joiner.join(segment(SegmentKind::Middle, &[3])),
+            (Joined::Partial, false)
+        );
         let whole = SysEx::new(&[1, 2, 3, 4]).map(Joined::Whole);
         assert_eq!(Some(joiner.join(segment(SegmentKind::Last, &[4])).0), whole);
-        assert_eq!(joiner.join(segment(SegmentKind::Last, &[4])), (Joined::Ignored, false));
+        assert_eq!(
+            joiner.join(segment(SegmentKind::Last, &[4])),
+            (Joined::Ignored, false)
+        );
     }
 
     #[test]
     fn a_message_is_cut_by_the_next() {
         let mut joiner = SysExJoiner::new(100);
         joiner.join(segment(SegmentKind::First, &[1, 2]));
-        assert_eq!(joiner.join(segment(SegmentKind::First, &[5])), (Joined::Partial, true));
+        assert_eq!(
+            joiner.join(segment(SegmentKind::First, &[5])),
+            (Joined::Partial, true)
+        );
         let whole = SysEx::new(&[9]).map(Joined::Whole);
         let (joined, cut) = joiner.join(segment(SegmentKind::Whole, &[9]));
         assert_eq!((Some(joined), cut), (whole, true));
-        assert_eq!(joiner.join(segment(SegmentKind::Last, &[])), (Joined::Ignored, false));
+        assert_eq!(
+            joiner.join(segment(SegmentKind::Last, &[])),
+            (Joined::Ignored, false)
+        );
     }
 
     #[test]
     fn a_cancelled_message_is_forgotten() {
         let mut joiner = SysExJoiner::new(100);
         joiner.join(segment(SegmentKind::First, &[1]));
-        assert_eq!(joiner.join(segment(SegmentKind::Cancel, &[])), (Joined::Abandoned, false));
-        assert_eq!(joiner.join(segment(SegmentKind::Last, &[2])), (Joined::Ignored, false));
+        assert_eq!(
+            joiner.join(segment(SegmentKind::Cancel, &[])),
+            (Joined::Abandoned, false)
+        );
+        assert_eq!(
+            joiner.join(segment(SegmentKind::Last, &[2])),
+            (Joined::Ignored, false)
+        );
     }
 
     #[test]
@@ -293,10 +355,22 @@ mod tests {
         let mut joiner = SysExJoiner::new(4);
         joiner.join(segment(SegmentKind::First, &[1, 2]));
         let whole = SysEx::new(&[1, 2, 3, 4]).map(Joined::Whole);
-        assert_eq!(Some(joiner.join(segment(SegmentKind::Last, &[3, 4])).0), whole);
+        assert_eq!(
+            Some(joiner.join(segment(SegmentKind::Last, &[3, 4])).0),
+            whole
+        );
         joiner.join(segment(SegmentKind::First, &[1, 2]));
-        assert_eq!(joiner.join(segment(SegmentKind::Middle, &[3, 4, 5])).0, Joined::TooLong);
-        assert_eq!(joiner.join(segment(SegmentKind::Last, &[6])).0, Joined::Ignored);
-        assert_eq!(joiner.join(segment(SegmentKind::Whole, &[0; 5])).0, Joined::TooLong);
+        assert_eq!(
+            joiner.join(segment(SegmentKind::Middle, &[3, 4, 5])).0,
+            Joined::TooLong
+        );
+        assert_eq!(
+            joiner.join(segment(SegmentKind::Last, &[6])).0,
+            Joined::Ignored
+        );
+        assert_eq!(
+            joiner.join(segment(SegmentKind::Whole, &[0; 5])).0,
+            Joined::TooLong
+        );
     }
 }

@@ -54,7 +54,19 @@ impl Invitations {
     ) -> (InvitationId, Option<Pending>) {
         let id = InvitationId(self.next);
         self.next += 1;
-        (id, self.pending.insert(key, Pending { id, token, control, name, expires_at }))
+        (
+            id,
+            self.pending.insert(
+                key,
+                Pending {
+                    id,
+                    token,
+                    control,
+                    name,
+                    expires_at,
+                },
+            ),
+        )
     }
 
     pub(crate) fn remove(&mut self, key: &PeerKey) -> Option<Pending> {
@@ -63,7 +75,11 @@ impl Invitations {
 
     /// Forgets an invitation whose time is up. Returns whether it was still there.
     pub(crate) fn expire(&mut self, id: InvitationId) -> bool {
-        let key = self.pending.iter().find(|(_, pending)| pending.id == id).map(|(key, _)| *key);
+        let key = self
+            .pending
+            .iter()
+            .find(|(_, pending)| pending.id == id)
+            .map(|(key, _)| *key);
         key.is_some_and(|key| self.pending.remove(&key).is_some())
     }
 }

@@ -32,6 +32,7 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(clippy::std_instead_of_alloc, clippy::std_instead_of_core)]
 
 extern crate alloc;
 
@@ -50,10 +51,10 @@ mod time;
 mod timer;
 mod transmit;
 
-pub use config::{Config, MAX_NAME_OCTETS, SendRunningStatus, UndefinedCommands};
+pub use config::{Config, MAX_NAME_OCTETS, UndefinedCommands};
 pub use error::{ConfigError, SendError};
 pub use event::{Event, LeaveReason, ParticipantId, Peer};
-pub use netmidi_wire::{PacketBudget, Ssrc};
+pub use netmidi_wire::{PacketBudget, RunningStatus, Ssrc};
 pub use session::Session;
 pub use stats::{ParticipantStats, SessionStats};
 pub use time::Time;

@@ -2,17 +2,16 @@
 
 use alloc::collections::VecDeque;
 
-use netmidi_message::{Message, MessageBuf};
+use netmidi_message::{BufferTooSmall, Message, MessageBuf};
 use netmidi_wire::{
-    BufferTooSmall, PacketBudget, PacketWriter, Pushed, RtpHeader, RtpTimestamp, SendRunning,
-    SeqNum, Ssrc,
+    PacketBudget, PacketWriter, Pushed, RtpHeader, RtpTimestamp, RunningStatus, SeqNum, Ssrc,
 };
 
 use crate::time::Time;
 
 /// What a queued message costs beyond its octets, against
 /// [`Config::max_queued_octets`](crate::Config::max_queued_octets).
-const OVERHEAD: usize = core::mem::size_of::<Queued>();
+const OVERHEAD: usize = size_of::<Queued>();
 
 /// A message and when it was sent, on our clock.
 #[derive(Debug)]
@@ -46,7 +45,13 @@ pub(crate) struct Emitted {
 impl Outbound {
     /// `seq` is the number of the first packet.
     pub(crate) const fn new(seq: SeqNum) -> Self {
-        Self { seq, latest: None, queue: VecDeque::new(), taken: 0, octets: 0 }
+        Self {
+            seq,
+            latest: None,
+            queue: VecDeque::new(),
+            taken: 0,
+            octets: 0,
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -65,7 +70,10 @@ impl Outbound {
 
     pub(crate) fn push(&mut self, now: Time, message: Message<'_>) {
         self.octets += Self::cost(&message);
-        self.queue.push_back(Queued { at: now.to_rtp(), message: message.to_buf() });
+        self.queue.push_back(Queued {
+            at: now.to_rtp(),
+            message: message.to_buf(),
+        });
     }
 
     /// Writes the next packet: as many of the waiting messages as the budget holds.
@@ -75,24 +83,23 @@ impl Outbound {
         &mut self,
         out: &mut [u8],
         budget: PacketBudget,
-        running: SendRunning,
+        running: RunningStatus,
         ssrc: Ssrc,
     ) -> Result<Option<Emitted>, BufferTooSmall> {
-        let Some(first) = self.queue.front() else { return Ok(None) };
+        let Some(first) = self.queue.front() else {
+            return Ok(None);
+        };
         let start = self.not_before_latest(first.at);
         let header = RtpHeader::midi(self.seq, start, ssrc);
-        let mut writer = PacketWriter::new(out, budget, &header)?.running_status(running);
+        let mut writer = PacketWriter::new(out, budget, &header)?.with_running_status(running);
         let mut messages = 0;
         while let Some(queued) = self.queue.front() {
             let at = self.not_before_latest(queued.at);
             match writer.push(at, queued.message.as_message(), self.taken) {
                 Pushed::Whole => {
                     self.latest = Some(at);
-                    self.taken = 0;
                     messages += 1;
-                    if let Some(sent) = self.queue.pop_front() {
-                        self.octets -= Self::cost(&sent.message.as_message());
-                    }
+                    self.drop_first();
                 }
                 Pushed::Part { taken } => {
                     self.latest = Some(at);
@@ -100,10 +107,25 @@ impl Outbound {
                     break;
                 }
                 Pushed::Full => break,
+                Pushed::TooLong => {
+                    // Refused when it was sent; here only so that nothing can block the queue.
+                    self.drop_first();
+                    break;
+                }
             }
         }
         self.seq = self.seq.next();
-        Ok(Some(Emitted { len: writer.finish(), messages }))
+        Ok(Some(Emitted {
+            len: writer.finish(),
+            messages,
+        }))
+    }
+
+    fn drop_first(&mut self) {
+        self.taken = 0;
+        if let Some(queued) = self.queue.pop_front() {
+            self.octets -= Self::cost(&queued.message.as_message());
+        }
     }
 
     /// Time must not run backwards from one command to the next.
@@ -128,7 +150,7 @@ mod tests {
     fn emit(outbound: &mut Outbound) -> Option<Vec<u8>> {
         let mut out = vec![0; 1024];
         let emitted = outbound
-            .emit(&mut out, PacketBudget::DEFAULT, SendRunning::Never, Ssrc(7))
+            .emit(&mut out, PacketBudget::DEFAULT, RunningStatus::Off, Ssrc(7))
             .unwrap()?;
         out.truncate(emitted.len);
         Some(out)
@@ -161,10 +183,13 @@ mod tests {
         let mut packets = 0;
         while let Some(packet) = emit(&mut outbound) {
             packets += 1;
-            let section = RtpPacket::parse(&packet).unwrap().command_section().unwrap();
+            let section = RtpPacket::parse(&packet)
+                .unwrap()
+                .command_section()
+                .unwrap();
             for command in section.commands() {
                 match command.command {
-                    Some(Command::SysEx(segment)) => joined.extend_from_slice(segment.data),
+                    Some(Command::SysEx(segment)) => joined.extend_from_slice(segment.data()),
                     other => panic!("{other:?}"),
                 }
             }

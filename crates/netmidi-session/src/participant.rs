@@ -4,8 +4,8 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use core::net::{IpAddr, SocketAddr};
 
-use netmidi_message::{Message, SysEx};
-use netmidi_wire::{Command, RtpPacket, SegmentKind, SeqNum, Ssrc, Token};
+use netmidi_message::Message;
+use netmidi_wire::{Command, RtpPacket, RtpTimestamp, SeqNum, Ssrc, Token};
 
 use crate::clock_sync::ClockSync;
 use crate::config::{Config, UndefinedCommands};
@@ -33,7 +33,12 @@ impl PeerKey {
             SocketAddr::V4(_) => 0,
             SocketAddr::V6(v6) => v6.scope_id(),
         };
-        Self { ssrc, host: from.ip(), scope, pair }
+        Self {
+            ssrc,
+            host: from.ip(),
+            scope,
+            pair,
+        }
     }
 
     pub(crate) const fn ssrc(&self) -> Ssrc {
@@ -89,11 +94,26 @@ pub(crate) struct Introduction {
 
 impl Participant {
     pub(crate) fn new(now: Time, who: Introduction, first_seq: SeqNum, config: &Config) -> Self {
-        let Introduction { name, ssrc, token, control, data, pair } = who;
-        Self {
-            peer: Peer { name, ssrc, control, data, pair },
+        let Introduction {
+            name,
+            ssrc,
             token,
-            stage: Stage::Joined { ready_at: now + config.ready_timeout },
+            control,
+            data,
+            pair,
+        } = who;
+        Self {
+            peer: Peer {
+                name,
+                ssrc,
+                control,
+                data,
+                pair,
+            },
+            token,
+            stage: Stage::Joined {
+                ready_at: now + config.ready_timeout,
+            },
             joined_at: now,
             heard_at: now,
             sent_at: None,
@@ -135,7 +155,7 @@ impl Participant {
         events: &mut EventQueue,
     ) {
         // The list is read whole before anything of it counts: one that cannot be read leaves its
-        // sequence number missing (rtp-midi.md §3.3).
+        // sequence number missing (RFC 6295 §4).
         let section = match packet.command_section() {
             Ok(section) => section,
             Err(_) => {
@@ -155,7 +175,10 @@ impl Participant {
                 self.stats.lost += u64::from(missing);
                 self.abandon_sysex();
                 let packets = u32::from(missing);
-                events.push_bounded(|| Event::Lost { participant: id, packets });
+                events.push_bounded(|| Event::Lost {
+                    participant: id,
+                    packets,
+                });
             }
             Arrival::Reordered => {
                 self.stats.lost = self.stats.lost.saturating_sub(1);
@@ -176,7 +199,9 @@ impl Participant {
             self.stats.trailing_octets += 1;
         }
         for timed in section.commands() {
-            let Some(command) = timed.command else { continue };
+            let Some(command) = timed.command else {
+                continue;
+            };
             let at = self.due(now, timed.timestamp, config);
             match command {
                 Command::Message(message) => self.deliver(id, at, message, config, events),
@@ -214,7 +239,7 @@ impl Participant {
     }
 
     /// When a command is due on our clock.
-    fn due(&mut self, now: Time, timestamp: netmidi_wire::RtpTimestamp, config: &Config) -> Time {
+    fn due(&mut self, now: Time, timestamp: RtpTimestamp, config: &Config) -> Time {
         match self.clock.to_local(now, timestamp) {
             None => now,
             Some(at) if at > now + config.max_ahead || at < now - config.max_ahead => {
@@ -232,7 +257,11 @@ impl Participant {
 
 #[inline]
 fn message_event(participant: ParticipantId, at: Time, message: Message<'_>) -> Event {
-    Event::Message { participant, at, message: message.to_buf() }
+    Event::Message {
+        participant,
+        at,
+        message: message.to_buf(),
+    }
 }
 
 impl From<&Participant> for Box<Peer> {

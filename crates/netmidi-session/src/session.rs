@@ -9,10 +9,10 @@ use core::time::Duration;
 use netmidi_message::Message;
 use netmidi_wire::{
     ClockCount, ClockSync as ClockPacket, Control, Datagram, Exchange, ExchangeKind, Layer,
-    PacketWriter, ParseError, RtpPacket, SendRunning, SeqNum, SessionName, Ssrc, Token,
+    ParseError, RtpPacket, SeqNum, SessionName, Ssrc, Token,
 };
 
-use crate::config::{Config, SendRunningStatus, UndefinedCommands};
+use crate::config::{Config, UndefinedCommands};
 use crate::error::{ConfigError, SendError};
 use crate::event::{Event, EventQueue, LeaveReason, ParticipantId, Peer};
 use crate::invitation::{Invitations, Pending};
@@ -103,7 +103,13 @@ impl Session {
     ///
     /// Returns nothing: what a peer sends cannot fail the caller. Bad octets are counted, see
     /// [`stats`](Self::stats), and change nothing else.
-    pub fn handle_datagram(&mut self, now: Time, local: LocalPort, from: SocketAddr, octets: &[u8]) {
+    pub fn handle_datagram(
+        &mut self,
+        now: Time,
+        local: LocalPort,
+        from: SocketAddr,
+        octets: &[u8],
+    ) {
         self.advance(now);
         self.stats.datagrams += 1;
         match Datagram::parse(octets) {
@@ -126,7 +132,11 @@ impl Session {
                     participant.stats.bitrate_limits_received += 1;
                 }
             }
-            Err(ParseError::BadVersion { kind: ExchangeKind::Invitation, token, .. }) => {
+            Err(ParseError::BadVersion {
+                kind: ExchangeKind::Invitation,
+                token,
+                ..
+            }) => {
                 self.stats.malformed_control += 1;
                 self.refuse(local, from, token);
             }
@@ -155,7 +165,12 @@ impl Session {
         message: Message<'_>,
     ) -> Result<(), SendError> {
         self.advance(now);
-        let Self { participants, config, waiting, .. } = self;
+        let Self {
+            participants,
+            config,
+            waiting,
+            ..
+        } = self;
         let participant = participants
             .get_mut(&to)
             .filter(|participant| !participant.is_leaving())
@@ -167,7 +182,12 @@ impl Session {
         let needed = Outbound::cost(&message);
         if queued + needed > config.max_queued_octets {
             let limit = config.max_queued_octets;
-            return Err(SendError::QueueFull { participant: to, queued, needed, limit });
+            return Err(SendError::QueueFull {
+                participant: to,
+                queued,
+                needed,
+                limit,
+            });
         }
         participant.outbound.push(self.now, message);
         enlist(waiting, to, participant);
@@ -181,7 +201,13 @@ impl Session {
     pub fn leave(&mut self, now: Time, id: ParticipantId) -> Result<(), SendError> {
         self.advance(now);
         let now = self.now;
-        let Self { participants, timers, waiting, events, .. } = self;
+        let Self {
+            participants,
+            timers,
+            waiting,
+            events,
+            ..
+        } = self;
         let participant = participants
             .get_mut(&id)
             .filter(|participant| !participant.is_leaving())
@@ -191,12 +217,22 @@ impl Session {
             timers.cancel(ready_at, Timer::Ready(id));
         }
         // What is queued goes out with the drain after this call.
-        let last_midi = if participant.outbound.is_empty() { participant.sent_at } else { Some(now) };
+        let last_midi = if participant.outbound.is_empty() {
+            participant.sent_at
+        } else {
+            Some(now)
+        };
         let next_bye = last_midi.map_or(now, |sent| now.max(sent + MIDI_BEFORE_BYE));
-        participant.stage = Stage::Leaving { byes_left: BYES, next_bye };
+        participant.stage = Stage::Leaving {
+            byes_left: BYES,
+            next_bye,
+        };
         timers.set(next_bye, Timer::Farewell(id));
         enlist(waiting, id, participant);
-        events.push(Event::Left { participant: id, reason: LeaveReason::Local });
+        events.push(Event::Left {
+            participant: id,
+            reason: LeaveReason::Local,
+        });
         self.advance(now);
         Ok(())
     }
@@ -263,13 +299,18 @@ impl Session {
     /// Counters of the session.
     #[must_use]
     pub fn stats(&self) -> SessionStats {
-        SessionStats { events_dropped: self.events.dropped(), ..self.stats }
+        SessionStats {
+            events_dropped: self.events.dropped(),
+            ..self.stats
+        }
     }
 
     /// Counters of one participant, while it is connected.
     #[must_use]
     pub fn participant_stats(&self, id: ParticipantId) -> Option<ParticipantStats> {
-        self.participants.get(&id).map(|participant| participant.stats)
+        self.participants
+            .get(&id)
+            .map(|participant| participant.stats)
     }
 
     // Inputs.
@@ -285,12 +326,26 @@ impl Session {
             return;
         }
         let now = self.now;
-        let Some(id) = self.peers.get(&PeerKey::new(header.ssrc, from, local.pair)).copied() else {
+        let Some(id) = self
+            .peers
+            .get(&PeerKey::new(header.ssrc, from, local.pair))
+            .copied()
+        else {
             self.stats.unknown_sender += 1;
             return;
         };
-        let Self { participants, config, events, stats, timers, waiting, .. } = self;
-        let Some(participant) = participants.get_mut(&id) else { return };
+        let Self {
+            participants,
+            config,
+            events,
+            stats,
+            timers,
+            waiting,
+            ..
+        } = self;
+        let Some(participant) = participants.get_mut(&id) else {
+            return;
+        };
         if participant.peer.data != from {
             stats.wrong_source += 1;
             return;
@@ -339,7 +394,11 @@ impl Session {
         };
         if !repeated {
             let replaced = self.peers_replaced_by(&key, from).count();
-            let joined = self.participants.values().filter(|other| !other.is_leaving()).count();
+            let joined = self
+                .participants
+                .values()
+                .filter(|other| !other.is_leaving())
+                .count();
             if joined - replaced.min(joined) >= self.config.max_participants {
                 self.stats.invitations_refused += 1;
                 self.refuse(local, from, token);
@@ -355,7 +414,8 @@ impl Session {
             let expires_at = now + self.config.invitation_timeout;
             let (id, old) = self.invitations.insert(key, token, from, name, expires_at);
             if let Some(old) = old {
-                self.timers.cancel(old.expires_at, Timer::Invitation(old.id));
+                self.timers
+                    .cancel(old.expires_at, Timer::Invitation(old.id));
             }
             self.timers.set(expires_at, Timer::Invitation(id));
         }
@@ -372,14 +432,19 @@ impl Session {
         let now = self.now;
         // midimonster invites the data port with token 0.
         let is_token = |token: Token| exchange.token == token || exchange.token == Token(0);
-        if self.invitations.get(&key).is_some_and(|pending| is_token(pending.token)) {
+        if self
+            .invitations
+            .get(&key)
+            .is_some_and(|pending| is_token(pending.token))
+        {
             if self.events.is_full() {
                 // Nobody listens to us: a join could not be told. The peer asks again.
                 self.stats.invitations_ignored += 1;
                 return;
             }
             if let Some(pending) = self.invitations.remove(&key) {
-                self.timers.cancel(pending.expires_at, Timer::Invitation(pending.id));
+                self.timers
+                    .cancel(pending.expires_at, Timer::Invitation(pending.id));
                 self.join(key, pending, from, local);
                 self.accept(local, from, exchange.token);
             }
@@ -403,13 +468,24 @@ impl Session {
 
     /// Both halves of an invitation have come.
     fn join(&mut self, key: PeerKey, pending: Pending, data: SocketAddr, local: LocalPort) {
-        let replaced: Vec<ParticipantId> =
-            self.peers_replaced_by(&key, pending.control).collect();
+        let replaced: Vec<ParticipantId> = self.peers_replaced_by(&key, pending.control).collect();
         for old in replaced {
             self.remove(old, LeaveReason::Replaced);
         }
-        let Pending { token, control, name, .. } = pending;
-        let who = Introduction { name, ssrc: key.ssrc(), token, control, data, pair: local.pair };
+        let Pending {
+            token,
+            control,
+            name,
+            ..
+        } = pending;
+        let who = Introduction {
+            name,
+            ssrc: key.ssrc(),
+            token,
+            control,
+            data,
+            pair: local.pair,
+        };
         let id = ParticipantId(self.next_id);
         self.next_id += 1;
         let first_seq = SeqNum(self.rng.u16());
@@ -419,7 +495,10 @@ impl Session {
             self.timers.set(ready_at, Timer::Ready(id));
         }
         self.stats.invitations_accepted += 1;
-        self.events.push(Event::Joined { participant: id, peer: (&participant).into() });
+        self.events.push(Event::Joined {
+            participant: id,
+            peer: (&participant).into(),
+        });
         self.peers.insert(key, id);
         self.participants.insert(id, participant);
     }
@@ -449,10 +528,13 @@ impl Session {
             .get(&key)
             .is_some_and(|pending| pending.control == from && is_ours(pending.token));
         if ends_invitation && let Some(pending) = self.invitations.remove(&key) {
-            self.timers.cancel(pending.expires_at, Timer::Invitation(pending.id));
+            self.timers
+                .cancel(pending.expires_at, Timer::Invitation(pending.id));
             return;
         }
-        let Some((id, participant)) = self.sender(exchange.ssrc, local, from) else { return };
+        let Some((id, participant)) = self.sender(exchange.ssrc, local, from) else {
+            return;
+        };
         if !is_ours(participant.token) && now.since(participant.joined_at) < STALE_BYE {
             self.stats.stale_bye += 1;
             return;
@@ -463,7 +545,9 @@ impl Session {
     fn handle_clock(&mut self, local: LocalPort, from: SocketAddr, clock: &ClockPacket) {
         let now = self.now;
         let ours = self.ssrc;
-        let Some((id, participant)) = self.sender(clock.ssrc, local, from) else { return };
+        let Some((id, participant)) = self.sender(clock.ssrc, local, from) else {
+            return;
+        };
         if participant.is_leaving() {
             return;
         }
@@ -471,13 +555,22 @@ impl Session {
         match clock.count {
             ClockCount::Ck0 => {
                 let timestamps = participant.clock.answer(now, first);
-                let answer = ClockPacket { ssrc: ours, count: ClockCount::Ck1, timestamps };
+                let answer = ClockPacket {
+                    ssrc: ours,
+                    count: ClockCount::Ck1,
+                    timestamps,
+                };
                 // On the port it came from, and to where it came from.
                 self.answer(local, from, Answer::Clock(answer));
             }
             ClockCount::Ck2 if participant.clock.complete(now, clock.timestamps) => {
                 participant.stats.clock_exchanges += 1;
-                let Self { participants, timers, waiting, .. } = self;
+                let Self {
+                    participants,
+                    timers,
+                    waiting,
+                    ..
+                } = self;
                 if let Some(participant) = participants.get_mut(&id) {
                     make_ready(timers, waiting, id, participant);
                 }
@@ -495,7 +588,11 @@ impl Session {
         local: LocalPort,
         from: SocketAddr,
     ) -> Option<(ParticipantId, &mut Participant)> {
-        let Some(id) = self.peers.get(&PeerKey::new(ssrc, from, local.pair)).copied() else {
+        let Some(id) = self
+            .peers
+            .get(&PeerKey::new(ssrc, from, local.pair))
+            .copied()
+        else {
             self.stats.unknown_sender += 1;
             return None;
         };
@@ -510,7 +607,9 @@ impl Session {
 
     fn joined_mut(&mut self, key: &PeerKey) -> Option<&mut Participant> {
         let id = self.peers.get(key)?;
-        self.participants.get_mut(id).filter(|participant| !participant.is_leaving())
+        self.participants
+            .get_mut(id)
+            .filter(|participant| !participant.is_leaving())
     }
 
     // Time.
@@ -532,13 +631,20 @@ impl Session {
                 }
             }
             Timer::Ready(id) => {
-                let Self { participants, timers, waiting, .. } = self;
+                let Self {
+                    participants,
+                    timers,
+                    waiting,
+                    ..
+                } = self;
                 if let Some(participant) = participants.get_mut(&id) {
                     make_ready(timers, waiting, id, participant);
                 }
             }
             Timer::Silence(id) => {
-                let Some(participant) = self.participants.get_mut(&id) else { return };
+                let Some(participant) = self.participants.get_mut(&id) else {
+                    return;
+                };
                 let silent_at = participant.heard_at + self.config.silence_timeout;
                 if silent_at > now {
                     participant.silence_at = silent_at;
@@ -547,7 +653,14 @@ impl Session {
                 }
                 let (to, token) = (participant.peer.control, participant.token);
                 let local = LocalPort::control(participant.peer.pair);
-                self.answer(local, to, Answer::Exchange { kind: ExchangeKind::End, token });
+                self.answer(
+                    local,
+                    to,
+                    Answer::Exchange {
+                        kind: ExchangeKind::End,
+                        token,
+                    },
+                );
                 self.remove(id, LeaveReason::Silent);
             }
             Timer::Farewell(id) => self.say_bye(id),
@@ -556,33 +669,55 @@ impl Session {
 
     fn say_bye(&mut self, id: ParticipantId) {
         let now = self.now;
-        let Some(participant) = self.participants.get_mut(&id) else { return };
-        let Stage::Leaving { byes_left, .. } = participant.stage else { return };
+        let Some(participant) = self.participants.get_mut(&id) else {
+            return;
+        };
+        let Stage::Leaving { byes_left, .. } = participant.stage else {
+            return;
+        };
         let (to, token) = (participant.peer.control, participant.token);
         let local = LocalPort::control(participant.peer.pair);
         match byes_left.saturating_sub(1) {
             0 => self.forget(id),
             byes_left => {
                 let next_bye = now + BYE_INTERVAL;
-                participant.stage = Stage::Leaving { byes_left, next_bye };
+                participant.stage = Stage::Leaving {
+                    byes_left,
+                    next_bye,
+                };
                 self.timers.set(next_bye, Timer::Farewell(id));
             }
         }
-        self.answer(local, to, Answer::Exchange { kind: ExchangeKind::End, token });
+        self.answer(
+            local,
+            to,
+            Answer::Exchange {
+                kind: ExchangeKind::End,
+                token,
+            },
+        );
     }
 
     /// Takes a participant out and tells the application, unless it was leaving anyway.
     fn remove(&mut self, id: ParticipantId, reason: LeaveReason) {
-        let leaving = self.participants.get(&id).is_none_or(Participant::is_leaving);
+        let leaving = self
+            .participants
+            .get(&id)
+            .is_none_or(Participant::is_leaving);
         self.forget(id);
         if !leaving {
-            self.events.push(Event::Left { participant: id, reason });
+            self.events.push(Event::Left {
+                participant: id,
+                reason,
+            });
         }
     }
 
     /// Takes a participant out of every table.
     fn forget(&mut self, id: ParticipantId) {
-        let Some(participant) = self.participants.remove(&id) else { return };
+        let Some(participant) = self.participants.remove(&id) else {
+            return;
+        };
         let key = participant.key();
         if self.peers.get(&key) == Some(&id) {
             self.peers.remove(&key);
@@ -595,17 +730,32 @@ impl Session {
             Stage::Ready => {}
             Stage::Leaving { next_bye, .. } => self.timers.cancel(next_bye, Timer::Farewell(id)),
         }
-        self.timers.cancel(participant.silence_at, Timer::Silence(id));
+        self.timers
+            .cancel(participant.silence_at, Timer::Silence(id));
     }
 
     // Output.
 
     fn accept(&mut self, local: LocalPort, to: SocketAddr, token: Token) {
-        self.answer(local, to, Answer::Exchange { kind: ExchangeKind::Accepted, token });
+        self.answer(
+            local,
+            to,
+            Answer::Exchange {
+                kind: ExchangeKind::Accepted,
+                token,
+            },
+        );
     }
 
     fn refuse(&mut self, local: LocalPort, to: SocketAddr, token: Token) {
-        self.answer(local, to, Answer::Exchange { kind: ExchangeKind::Rejected, token });
+        self.answer(
+            local,
+            to,
+            Answer::Exchange {
+                kind: ExchangeKind::Rejected,
+                token,
+            },
+        );
     }
 
     fn answer(&mut self, from: LocalPort, to: SocketAddr, answer: Answer) {
@@ -626,24 +776,41 @@ impl Session {
                     }
                     ExchangeKind::Rejected | ExchangeKind::End => None,
                 };
-                out.extend(Exchange { kind, token, ssrc: self.ssrc, name }.to_vec());
+                out.extend(
+                    Exchange {
+                        kind,
+                        token,
+                        ssrc: self.ssrc,
+                        name,
+                    }
+                    .to_vec(),
+                );
             }
             Answer::Clock(clock) => out.extend(clock.to_vec()),
         }
     }
 
     fn write_midi(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
-        let Self { participants, waiting, config, ssrc, now, .. } = self;
-        let running = match config.running_status {
-            SendRunningStatus::Never => SendRunning::Never,
-            SendRunningStatus::Allowed => SendRunning::Allowed,
-        };
+        let Self {
+            participants,
+            waiting,
+            config,
+            ssrc,
+            now,
+            ..
+        } = self;
         let budget = config.packet_budget;
         while let Some(id) = waiting.pop_front() {
-            let Some(participant) = participants.get_mut(&id) else { continue };
-            out.resize(budget.octets(), 0);
+            let Some(participant) = participants.get_mut(&id) else {
+                continue;
+            };
+            out.resize(budget.get(), 0);
             // The buffer has the size of the budget, so writing cannot fail.
-            let emitted = participant.outbound.emit(out, budget, running, *ssrc).ok().flatten();
+            let emitted = participant
+                .outbound
+                .emit(out, budget, config.running_status, *ssrc)
+                .ok()
+                .flatten();
             participant.waiting = !participant.outbound.is_empty();
             if participant.waiting {
                 // In turn with the others: a long message of one does not hold up the rest.
@@ -655,7 +822,10 @@ impl Session {
                 participant.stats.packets_sent += 1;
                 participant.stats.messages_sent += emitted.messages;
                 let from = LocalPort::data(participant.peer.pair);
-                return Some(Transmit { from, to: participant.peer.data });
+                return Some(Transmit {
+                    from,
+                    to: participant.peer.data,
+                });
             }
         }
         None
@@ -687,9 +857,15 @@ fn enlist(waiting: &mut VecDeque<ParticipantId>, id: ParticipantId, participant:
 /// Undefined messages are sent only when configured, and cannot be split.
 fn check_undefined(message: &Message<'_>, config: &Config) -> Result<(), SendError> {
     if config.undefined == UndefinedCommands::Drop {
-        return Err(SendError::Undefined { status: message.status() });
+        return Err(SendError::Undefined {
+            status: message.status(),
+        });
     }
-    let (octets, max) = (message.encoded_len(), PacketWriter::max_command(config.packet_budget));
+    // The list adds an F7 to those with data (RFC 6295 §3.2).
+    let (octets, max) = (
+        message.encoded_len() + 1,
+        config.packet_budget.longest_command(),
+    );
     if octets > max {
         return Err(SendError::TooLarge { octets, max });
     }

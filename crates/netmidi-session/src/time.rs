@@ -61,8 +61,7 @@ impl Time {
 
     /// The RTP timestamp of this moment: the low 32 bits of our clock (AppleMIDI profile).
     pub(crate) const fn to_rtp(self) -> RtpTimestamp {
-        #[allow(clippy::cast_possible_truncation, reason = "RTP carries the low 32 bits")]
-        RtpTimestamp(self.to_ticks().0 as u32)
+        self.to_ticks().to_rtp()
     }
 }
 
@@ -90,7 +89,10 @@ mod tests {
 
     #[test]
     fn times_never_wrap() {
-        assert_eq!(Time::from_micros(u64::MAX) + Duration::from_secs(1), Time(u64::MAX));
+        assert_eq!(
+            Time::from_micros(u64::MAX) + Duration::from_secs(1),
+            Time(u64::MAX)
+        );
         assert_eq!(Time::ZERO - Duration::from_secs(1), Time::ZERO);
         assert_eq!(Time::ZERO.since(Time::from_secs(1)), Duration::ZERO);
     }
@@ -99,6 +101,9 @@ mod tests {
     fn a_tick_is_a_hundred_microseconds() {
         assert_eq!(Time::from_millis(250).to_ticks(), ClockTicks(2500));
         assert_eq!(Time::from_ticks(ClockTicks(2500)), Time::from_millis(250));
-        assert_eq!(Time::from_micros(u64::MAX / 2).to_rtp().0, ((u64::MAX / 200) & 0xFFFF_FFFF) as u32);
+        assert_eq!(
+            Time::from_micros(u64::MAX / 2).to_rtp().0,
+            ((u64::MAX / 200) & 0xFFFF_FFFF) as u32
+        );
     }
 }

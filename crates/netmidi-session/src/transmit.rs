@@ -28,13 +28,19 @@ impl LocalPort {
     /// The control socket of a pair.
     #[must_use]
     pub const fn control(pair: PairId) -> Self {
-        Self { pair, port: Port::Control }
+        Self {
+            pair,
+            port: Port::Control,
+        }
     }
 
     /// The data socket of a pair.
     #[must_use]
     pub const fn data(pair: PairId) -> Self {
-        Self { pair, port: Port::Data }
+        Self {
+            pair,
+            port: Port::Data,
+        }
     }
 }
 

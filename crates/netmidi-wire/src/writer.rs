@@ -37,6 +37,13 @@ impl PacketBudget {
     pub const fn get(self) -> usize {
         self.0 as usize
     }
+
+    /// Octets of the longest command that an empty packet takes uncut, as it stands in the list.
+    #[must_use]
+    pub const fn longest_command(self) -> usize {
+        let room = self.get() - LIST;
+        if room < MAX_LIST { room } else { MAX_LIST }
+    }
 }
 
 impl Default for PacketBudget {

@@ -12,7 +12,9 @@ pub struct Clock {
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        Self { epoch: Instant::now() }
+        Self {
+            epoch: Instant::now(),
+        }
     }
 
     /// This moment on the session clock.

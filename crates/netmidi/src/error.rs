@@ -23,7 +23,9 @@ pub enum Error {
         source: io::Error,
     },
     /// The control port has no port above it for data.
-    #[error("cannot use {address} as control port: the data port is the one above it, so 65534 is the highest")]
+    #[error(
+        "cannot use {address} as control port: the data port is the one above it, so 65534 is the highest"
+    )]
     NoDataPort {
         /// The address asked for.
         address: SocketAddr,
@@ -77,7 +79,9 @@ pub enum SendError {
     #[error("the endpoint is closed")]
     Closed,
     /// There is no such participant (any more).
-    #[error("{participant} is not connected; send only between its Connected and its Disconnected event")]
+    #[error(
+        "{participant} is not connected; send only between its Connected and its Disconnected event"
+    )]
     NotConnected {
         /// Who was meant.
         participant: ParticipantId,

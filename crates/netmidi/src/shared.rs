@@ -16,7 +16,11 @@ const MAX_WAITING_OCTETS: usize = 16 << 20;
 /// What a handle asks of the driver.
 #[derive(Debug)]
 pub(crate) enum Request {
-    Send { at: Time, to: Recipient, message: MessageBuf },
+    Send {
+        at: Time,
+        to: Recipient,
+        message: MessageBuf,
+    },
     Leave(ParticipantId),
     Close,
 }
@@ -51,13 +55,19 @@ struct Requests {
 struct Events {
     queue: VecDeque<Event>,
     limit: usize,
-    dropped: u64,
+    /// The driver has more and waits for room.
+    driver_waits: bool,
     ended: bool,
 }
 
 impl Shared {
     pub(crate) fn new(max_events: usize) -> Self {
-        let events = Events { queue: VecDeque::new(), limit: max_events, dropped: 0, ended: false };
+        let events = Events {
+            queue: VecDeque::new(),
+            limit: max_events,
+            driver_waits: false,
+            ended: false,
+        };
         Self {
             requests: Mutex::default(),
             driver: AtomicWaker::new(),
@@ -68,7 +78,12 @@ impl Shared {
 
     // For handles.
 
-    pub(crate) fn send(&self, at: Time, to: Recipient, message: Message<'_>) -> Result<(), SendError> {
+    pub(crate) fn send(
+        &self,
+        at: Time,
+        to: Recipient,
+        message: Message<'_>,
+    ) -> Result<(), SendError> {
         let mut requests = lock(&self.requests);
         if requests.closed {
             return Err(SendError::Closed);
@@ -80,10 +95,16 @@ impl Shared {
         }
         let octets = cost(&message);
         if requests.octets + octets > MAX_WAITING_OCTETS {
-            return Err(SendError::Backlog { limit: MAX_WAITING_OCTETS });
+            return Err(SendError::Backlog {
+                limit: MAX_WAITING_OCTETS,
+            });
         }
         requests.octets += octets;
-        requests.queue.push_back(Request::Send { at, to, message: message.to_buf() });
+        requests.queue.push_back(Request::Send {
+            at,
+            to,
+            message: message.to_buf(),
+        });
         drop(requests);
         self.driver.wake();
         Ok(())
@@ -124,11 +145,13 @@ impl Shared {
     pub(crate) fn take_events(&self, into: &mut VecDeque<Event>) -> bool {
         let mut events = lock(&self.events);
         std::mem::swap(&mut events.queue, into);
-        match std::mem::take(&mut events.dropped) {
-            0 => {}
-            dropped => into.push_back(Event::Overflow { dropped }),
+        let ended = events.ended;
+        let driver_waits = std::mem::take(&mut events.driver_waits);
+        drop(events);
+        if driver_waits {
+            self.driver.wake();
         }
-        events.ended
+        ended
     }
 
     // For the driver.
@@ -152,29 +175,22 @@ impl Shared {
         lock(&self.requests).connected.remove(&participant);
     }
 
-    /// Hands events over, emptying `from`; what the user takes too slowly is dropped and counted,
-    /// comings and goings apart.
+    /// How many events the user's queue has room for. When there is none, the driver is woken once
+    /// there is.
+    pub(crate) fn room_for_events(&self) -> usize {
+        let mut events = lock(&self.events);
+        let room = events.limit.saturating_sub(events.queue.len());
+        events.driver_waits = room == 0;
+        room
+    }
+
+    /// Hands events over, emptying `from`.
     pub(crate) fn push_events(&self, from: &mut Vec<Event>) {
         if from.is_empty() {
             return;
         }
-        let mut events = lock(&self.events);
-        for event in from.drain(..) {
-            let always = matches!(event, Event::Connected { .. } | Event::Disconnected { .. });
-            if always || events.queue.len() < events.limit {
-                events.queue.push_back(event);
-            } else {
-                events.dropped += 1;
-            }
-        }
-        drop(events);
+        lock(&self.events).queue.extend(from.drain(..));
         self.reader.wake();
-    }
-
-    /// Whether the user is so far behind that nobody new should be let in.
-    pub(crate) fn is_behind(&self) -> bool {
-        let events = lock(&self.events);
-        events.queue.len() >= events.limit
     }
 
     /// No more events will come, no more requests are heard.

@@ -47,7 +47,10 @@ pub(crate) struct Sockets {
 
 impl Sockets {
     pub(crate) fn bind(addresses: &[SocketAddr]) -> Result<Self, Error> {
-        let pairs = addresses.iter().map(|address| Pair::bind(*address)).collect::<Result<_, _>>()?;
+        let pairs = addresses
+            .iter()
+            .map(|address| Pair::bind(*address))
+            .collect::<Result<_, _>>()?;
         Ok(Self { pairs, turn: 0 })
     }
 
@@ -66,7 +69,9 @@ impl Sockets {
         let sockets = self.pairs.len() * 2;
         for step in 0..sockets {
             let index = (self.turn + step) % sockets;
-            let Some((socket, local)) = self.socket(index) else { continue };
+            let Some((socket, local)) = self.socket(index) else {
+                continue;
+            };
             let mut read = ReadBuf::new(buffer);
             if let Poll::Ready(result) = socket.poll_recv_from(cx, &mut read) {
                 let len = read.filled().len();
@@ -119,17 +124,27 @@ impl Pair {
             Err(Error::Bind { source, .. })
                 if address.ip() == Ipv6Addr::UNSPECIFIED && is_no_ipv6(&source) =>
             {
-                Self::bind_exactly(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()))
+                Self::bind_exactly(SocketAddr::new(
+                    Ipv4Addr::UNSPECIFIED.into(),
+                    address.port(),
+                ))
             }
             result => result,
         }
     }
 
     fn bind_exactly(address: SocketAddr) -> Result<Self, Error> {
-        let (control, data) =
-            if address.port() == 0 { any_pair(address)? } else { this_pair(address)? };
+        let (control, data) = if address.port() == 0 {
+            any_pair(address)?
+        } else {
+            this_pair(address)?
+        };
         let local = |socket: &UdpSocket, port| {
-            socket.local_addr().map_err(|source| Error::Bind { port, address, source })
+            socket.local_addr().map_err(|source| Error::Bind {
+                port,
+                address,
+                source,
+            })
         };
         let addresses = PairAddresses {
             control: local(&control, Port::Control)?,
@@ -141,7 +156,12 @@ impl Pair {
                 "the control port is odd: some peers (node-rtpmidi, rtpmidid) cannot connect to it"
             );
         }
-        Ok(Self { control, data, dual_stack: address.is_ipv6(), addresses })
+        Ok(Self {
+            control,
+            data,
+            dual_stack: address.is_ipv6(),
+            addresses,
+        })
     }
 }
 
@@ -160,7 +180,11 @@ fn any_pair(address: SocketAddr) -> Result<(UdpSocket, UdpSocket), Error> {
         let first = open(Port::Control, address)?;
         let port = first
             .local_addr()
-            .map_err(|source| Error::Bind { port: Port::Control, address, source })?
+            .map_err(|source| Error::Bind {
+                port: Port::Control,
+                address,
+                source,
+            })?
             .port();
         // Whichever half of the pair the system gave us, look for the other.
         let (neighbour, other) = match port % 2 {
@@ -170,27 +194,38 @@ fn any_pair(address: SocketAddr) -> Result<(UdpSocket, UdpSocket), Error> {
         match (open(other, with_port(address, neighbour)), other) {
             (Ok(second), Port::Data) => return Ok((first, second)),
             (Ok(second), Port::Control) => return Ok((second, first)),
-            (Err(Error::Bind { source, .. }), _)
-                if source.kind() == io::ErrorKind::AddrInUse => {}
+            (Err(Error::Bind { source, .. }), _) if source.kind() == io::ErrorKind::AddrInUse => {}
             (Err(error), _) => return Err(error),
         }
     }
-    Err(Error::NoFreePair { ip: address.ip(), tries: PAIR_TRIES })
+    Err(Error::NoFreePair {
+        ip: address.ip(),
+        tries: PAIR_TRIES,
+    })
 }
 
 fn open(port: Port, address: SocketAddr) -> Result<UdpSocket, Error> {
-    open_socket(address).map_err(|source| Error::Bind { port, address, source })
+    open_socket(address).map_err(|source| Error::Bind {
+        port,
+        address,
+        source,
+    })
 }
 
 fn open_socket(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
     }
     // A wish: with less, long SysEx from fast peers may lose packets.
-    for result in
-        [socket.set_recv_buffer_size(SOCKET_BUFFER), socket.set_send_buffer_size(SOCKET_BUFFER)]
-    {
+    for result in [
+        socket.set_recv_buffer_size(SOCKET_BUFFER),
+        socket.set_send_buffer_size(SOCKET_BUFFER),
+    ] {
         if let Err(error) = result {
             tracing::debug!(%address, %error, "the system's default socket buffers stay");
         }
@@ -208,8 +243,7 @@ fn is_no_ipv6(error: &io::Error) -> bool {
     const NO_SUCH_FAMILY: i32 = 10047;
     #[cfg(not(any(target_os = "linux", windows)))]
     const NO_SUCH_FAMILY: i32 = 47;
-    error.raw_os_error() == Some(NO_SUCH_FAMILY)
-        || error.kind() == io::ErrorKind::AddrNotAvailable
+    error.raw_os_error() == Some(NO_SUCH_FAMILY) || error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
 const fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
@@ -228,9 +262,7 @@ fn canonical(from: SocketAddr) -> SocketAddr {
 /// The way back: how a dual-stack socket names an IPv4 peer.
 const fn mapped(to: SocketAddr) -> SocketAddr {
     match to {
-        SocketAddr::V4(v4) => {
-            SocketAddr::new(IpAddr::V6(v4.ip().to_ipv6_mapped()), v4.port())
-        }
+        SocketAddr::V4(v4) => SocketAddr::new(IpAddr::V6(v4.ip().to_ipv6_mapped()), v4.port()),
         SocketAddr::V6(_) => to,
     }
 }

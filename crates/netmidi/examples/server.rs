@@ -1,0 +1,132 @@
+//! A server that prints who connects and what they play.
+//!
+//! `cargo run --example server -- --help` tells what it can do.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::Parser;
+use futures::StreamExt;
+use netmidi::{Endpoint, Event, Handle, Peer};
+use tokio::signal;
+
+/// Accepts RTP-MIDI (AppleMIDI) sessions and prints what is played.
+///
+/// Connect to it from the Audio MIDI Setup of a Mac, rtpMIDI on Windows, rtpmidid on Linux, or an
+/// app on a phone: add a device with the address of this machine and the control port.
+#[derive(Parser)]
+#[command(after_help = "\
+Examples:
+  server                                   every interface, ports 5004 and 5005
+  server --listen 192.168.1.7:5006         one interface, ports 5006 and 5007
+  server --listen 127.0.0.1:0 --echo       this machine only, any free ports; plays back")]
+struct Options {
+    /// Control port to listen on; the data port is the one above it, 0 finds two free ones.
+    /// May be given more than once.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "[::]:5004")]
+    listen: Vec<SocketAddr>,
+    /// The name that peers see.
+    #[arg(long, default_value = "netmidi")]
+    name: String,
+    /// Send each message back to the peer that it came from.
+    #[arg(long)]
+    echo: bool,
+}
+
+// One thread is plenty, and the quickest: a message never has to wake another one.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run(Options::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let cause = error
+                .source()
+                .map(|cause| format!(" ({cause})"))
+                .unwrap_or_default();
+            eprintln!("server: {error}{cause}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    let mut builder = Endpoint::builder().name(options.name.as_str());
+    for address in options.listen {
+        builder = builder.listen(address);
+    }
+    let mut endpoint = builder.bind().await?;
+    for pair in endpoint.addresses() {
+        println!(
+            "listening: control {}, data {}, name {:?}",
+            pair.control, pair.data, options.name
+        );
+    }
+    let handle = endpoint.handle();
+    let mut stop = std::pin::pin!(stop_signal());
+    loop {
+        tokio::select! {
+            event = endpoint.next() => match event {
+                Some(event) => show(&event, options.echo.then_some(&handle)),
+                None => return Ok(()),
+            },
+            result = &mut stop => {
+                result?;
+                // Tells every peer before it ends.
+                endpoint.close().await;
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Prints one event, and plays a message back where that was asked for.
+fn show(event: &Event, echo: Option<&Handle>) {
+    match event {
+        Event::Connected { peer } => println!(
+            "connected: {} (ssrc {}, control {}, data {})",
+            name(peer),
+            peer.ssrc,
+            peer.control,
+            peer.data
+        ),
+        Event::Message { peer, message, .. } => {
+            println!("midi: {}: {message}", name(peer));
+            if let Some(handle) = echo
+                && let Err(error) = handle.send(peer.id, message)
+            {
+                eprintln!("server: no echo for {}: {error}", name(peer));
+            }
+        }
+        Event::Disconnected { peer, reason } => println!("disconnected: {} ({reason})", name(peer)),
+        Event::Lost { peer, packets } => println!("lost: {}: {packets} packets", name(peer)),
+        Event::NotSent { peer, error } => eprintln!("server: to {}: {error}", name(peer)),
+        Event::Overflow { dropped } => eprintln!("server: too slow, {dropped} events dropped"),
+        other => println!("{other:?}"),
+    }
+}
+
+/// A peer's name is its own choice: nothing in it may play tricks with the terminal.
+fn name(peer: &Peer) -> String {
+    match peer.name.as_str() {
+        "" => peer.control.to_string(),
+        name => name
+            .chars()
+            .map(|c| if c.is_control() { '\u{FFFD}' } else { c })
+            .collect(),
+    }
+}
+
+/// Ctrl-C, or the wish of the system to end the process.
+async fn stop_signal() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            result = signal::ctrl_c() => result,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    signal::ctrl_c().await
+}

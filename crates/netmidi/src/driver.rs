@@ -1,0 +1,305 @@
+//! The one task that owns the session, its sockets and its clock.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use netmidi_message::Message;
+use netmidi_session::{Event as Core, ParticipantId, Session, Time, Transmit};
+use tokio::time::Sleep;
+
+use crate::clock::Clock;
+use crate::event::{Event, Peer};
+use crate::shared::{Recipient, Request, Shared};
+use crate::sockets::Sockets;
+
+/// Octets read of one datagram: more than any UDP payload has.
+const DATAGRAM: usize = 65_535;
+/// Datagrams taken before others get their turn.
+const BATCH: usize = 64;
+
+pub(crate) struct Driver {
+    session: Session,
+    sockets: Sockets,
+    clock: Clock,
+    shared: Arc<Shared>,
+    peers: BTreeMap<ParticipantId, Arc<Peer>>,
+    requests: VecDeque<Request>,
+    events: Vec<Event>,
+    /// Where datagrams are read to.
+    incoming: Box<[u8]>,
+    /// The datagram being sent.
+    outgoing: Vec<u8>,
+    /// Where it goes, while its socket has no room for it.
+    blocked: Option<Transmit>,
+    alarm: Alarm,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        session: Session,
+        sockets: Sockets,
+        clock: Clock,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self {
+            session,
+            sockets,
+            clock,
+            shared,
+            peers: BTreeMap::new(),
+            requests: VecDeque::new(),
+            events: Vec::new(),
+            incoming: vec![0; DATAGRAM].into_boxed_slice(),
+            outgoing: Vec::new(),
+            blocked: None,
+            alarm: Alarm::default(),
+        }
+    }
+
+    /// Runs until the endpoint is closed and every peer has been told.
+    pub(crate) async fn run(mut self) {
+        poll_fn(|cx| self.poll(cx)).await;
+        self.shared.end();
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.shared.register_driver(cx.waker());
+        self.take_requests();
+        // What the user sent goes out before anything new is read.
+        self.drain(cx);
+        let received = self.receive(cx);
+        if let Some(due) = self.session.poll_timeout()
+            && self.alarm.poll(cx, &self.clock, due).is_ready()
+        {
+            self.session.handle_timeout(self.clock.now());
+            self.drain(cx);
+            // The next deadline is not armed yet.
+            cx.waker().wake_by_ref();
+        }
+        if self.session.is_finished() && self.blocked.is_none() {
+            return Poll::Ready(());
+        }
+        if received {
+            // The user's tasks run before the sockets are asked again: what they answer to this
+            // datagram is then sent without waiting for that.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Takes what has come in. Returns whether there may be more.
+    fn receive(&mut self, cx: &mut Context<'_>) -> bool {
+        for received in 0..BATCH {
+            match self.sockets.poll_recv(cx, &mut self.incoming) {
+                Poll::Pending => return received > 0,
+                Poll::Ready(Err(error)) => {
+                    // An ICMP error of an earlier datagram, or a passing shortage.
+                    tracing::debug!(%error, "receiving failed");
+                }
+                Poll::Ready(Ok((len, local, from))) => {
+                    let octets = self.incoming.get(..len).unwrap_or_default();
+                    self.session
+                        .handle_datagram(self.clock.now(), local, from, octets);
+                    self.drain(cx);
+                }
+            }
+        }
+        true
+    }
+
+    fn take_requests(&mut self) {
+        let mut requests = std::mem::take(&mut self.requests);
+        self.shared.take_requests(&mut requests);
+        for request in requests.drain(..) {
+            match request {
+                Request::Send { at, to, message } => self.send(at, to, message.as_message()),
+                Request::Leave(participant) => {
+                    // It may have left by itself in the meantime.
+                    let _ = self.session.leave(self.clock.now(), participant);
+                }
+                Request::Close => self.session.close(self.clock.now()),
+            }
+        }
+        self.requests = requests;
+    }
+
+    fn send(&mut self, at: Time, to: Recipient, message: Message<'_>) {
+        let Self {
+            session,
+            peers,
+            events,
+            ..
+        } = self;
+        let mut send_one = |id: ParticipantId, peer: &Arc<Peer>| {
+            if let Err(error) = session.send(at, id, message) {
+                events.push(Event::NotSent {
+                    peer: Arc::clone(peer),
+                    error,
+                });
+            }
+        };
+        match to {
+            Recipient::One(id) => {
+                // Gone in the meantime: its Disconnected is on the way to the user.
+                if let Some(peer) = peers.get(&id) {
+                    send_one(id, peer);
+                }
+            }
+            Recipient::All => peers.iter().for_each(|(id, peer)| send_one(*id, peer)),
+            Recipient::AllBut(but) => peers
+                .iter()
+                .filter(|(id, _)| **id != but)
+                .for_each(|(id, peer)| send_one(*id, peer)),
+        }
+    }
+
+    /// Empties the session after an input: transmits, then events.
+    fn drain(&mut self, cx: &mut Context<'_>) {
+        self.transmit(cx);
+        self.hand_over();
+    }
+
+    fn transmit(&mut self, cx: &mut Context<'_>) {
+        loop {
+            let Some(transmit) = self
+                .blocked
+                .take()
+                .or_else(|| self.session.poll_transmit(&mut self.outgoing))
+            else {
+                return;
+            };
+            match self
+                .sockets
+                .poll_send(cx, transmit.from, transmit.to, &self.outgoing)
+            {
+                Poll::Pending => {
+                    self.blocked = Some(transmit);
+                    return;
+                }
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => log_lost_datagram(&error, transmit),
+            }
+        }
+    }
+
+    /// Passes events on as long as the user takes them. When they do not, events stay in the
+    /// session, which bounds them and lets nobody new in.
+    fn hand_over(&mut self) {
+        let room = self.shared.room_for_events();
+        for _ in 0..room {
+            let Some(event) = self.session.poll_event() else {
+                break;
+            };
+            let Some(event) = self.translate(event) else {
+                continue;
+            };
+            self.events.push(event);
+        }
+        self.shared.push_events(&mut self.events);
+    }
+
+    fn translate(&mut self, event: Core) -> Option<Event> {
+        Some(match event {
+            Core::Joined {
+                participant: id,
+                peer,
+            } => {
+                let peer = *peer;
+                let peer = Arc::new(Peer {
+                    id,
+                    name: peer.name,
+                    ssrc: peer.ssrc,
+                    control: peer.control,
+                    data: peer.data,
+                });
+                self.peers.insert(id, Arc::clone(&peer));
+                self.shared.connected(id);
+                Event::Connected { peer }
+            }
+            Core::Left {
+                participant,
+                reason,
+            } => {
+                self.shared.disconnected(participant);
+                Event::Disconnected {
+                    peer: self.peers.remove(&participant)?,
+                    reason,
+                }
+            }
+            Core::Message {
+                participant,
+                at,
+                message,
+            } => Event::Message {
+                peer: self.peer(participant)?,
+                at,
+                message,
+            },
+            Core::Lost {
+                participant,
+                packets,
+            } => Event::Lost {
+                peer: self.peer(participant)?,
+                packets,
+            },
+            Core::Overflow { dropped } => Event::Overflow { dropped },
+            other => {
+                tracing::debug!(?other, "an event that this endpoint does not know");
+                return None;
+            }
+        })
+    }
+
+    fn peer(&self, id: ParticipantId) -> Option<Arc<Peer>> {
+        self.peers.get(&id).map(Arc::clone)
+    }
+}
+
+fn log_lost_datagram(error: &io::Error, transmit: Transmit) {
+    tracing::debug!(to = %transmit.to, %error, "a datagram could not be sent");
+}
+
+/// One timer of the runtime, moved only when it would ring too late: deadlines move with almost
+/// every packet, and nearly always to later.
+#[derive(Default)]
+struct Alarm {
+    sleep: Option<Pin<Box<Sleep>>>,
+    rings_at: Option<Time>,
+}
+
+impl Alarm {
+    /// Ready once `due` has come.
+    fn poll(&mut self, cx: &mut Context<'_>, clock: &Clock, due: Time) -> Poll<()> {
+        let instant = tokio::time::Instant::from_std(clock.instant(due));
+        let sleep = match &mut self.sleep {
+            Some(sleep) => {
+                if self.rings_at.is_none_or(|rings_at| rings_at > due) {
+                    sleep.as_mut().reset(instant);
+                    self.rings_at = Some(due);
+                }
+                sleep
+            }
+            none => {
+                self.rings_at = Some(due);
+                none.insert(Box::pin(tokio::time::sleep_until(instant)))
+            }
+        };
+        match sleep.as_mut().poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(()) => {
+                self.rings_at = None;
+                if clock.now() >= due {
+                    return Poll::Ready(());
+                }
+                // It was set for an earlier deadline that has moved.
+                sleep.as_mut().reset(instant);
+                self.rings_at = Some(due);
+                sleep.as_mut().poll(cx)
+            }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The handle that a user holds.
+
+use std::collections::VecDeque;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::StreamExt;
+use futures::stream::{FusedStream, Stream};
+use netmidi_message::Message;
+use netmidi_session::{Config, ParticipantId, Session};
+use tokio::runtime::Handle as Runtime;
+use tokio::task::JoinHandle;
+
+use crate::clock::Clock;
+use crate::driver::Driver;
+use crate::error::{Error, SendError};
+use crate::event::{Event, Handler};
+use crate::shared::{Recipient, Shared};
+use crate::sockets::{PairAddresses, Sockets};
+
+/// The control port that is customary for AppleMIDI.
+pub const DEFAULT_PORT: u16 = 5004;
+
+/// How an [`Endpoint`] is opened.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is opened before `bind`"]
+pub struct Builder {
+    listen: Vec<SocketAddr>,
+    config: Config,
+}
+
+impl Builder {
+    /// The name that peers see, at most [`MAX_NAME_OCTETS`](crate::MAX_NAME_OCTETS) octets.
+    /// `netmidi` unless it is set.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.config.name = name.into();
+        self
+    }
+
+    /// Listens on this control port and the one above it; call it again for more pairs.
+    ///
+    /// Port 0 finds an even port with a free neighbour. Without any, `[::]:5004` is opened: every
+    /// interface, IPv6 and IPv4, or IPv4 alone on a machine without IPv6.
+    pub fn listen(mut self, control: SocketAddr) -> Self {
+        self.listen.push(control);
+        self
+    }
+
+    /// Changes bounds and defaults of the session.
+    pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Opens the sockets and starts the endpoint's task on the current tokio runtime.
+    ///
+    /// Any kind of runtime will do; on a current-thread runtime a message passes from the socket
+    /// to the user and back without changing threads, which is the quickest way.
+    ///
+    /// # Errors
+    /// When a port is taken or not allowed, or the configuration contradicts itself.
+    pub async fn bind(self) -> Result<Endpoint, Error> {
+        let runtime = Runtime::try_current().map_err(|_| Error::NoRuntime)?;
+        let Self { mut listen, config } = self;
+        if listen.is_empty() {
+            listen.push((Ipv6Addr::UNSPECIFIED, DEFAULT_PORT).into());
+        }
+        let clock = Clock::start();
+        let seed = getrandom::u64().map_err(Error::Random)?;
+        let max_events = config.max_queued_events;
+        let session = Session::new(config, seed, clock.now())?;
+        let sockets = Sockets::bind(&listen)?;
+        let addresses = sockets.addresses();
+        let shared = Arc::new(Shared::new(max_events));
+        let driver = Driver::new(session, sockets, clock, Arc::clone(&shared));
+        let task = runtime.spawn(driver.run());
+        let handle = Handle { shared, clock };
+        Ok(Endpoint {
+            handle,
+            addresses,
+            events: VecDeque::new(),
+            ended: false,
+            task,
+        })
+    }
+}
+
+/// An RTP-MIDI endpoint: peers connect to it, what they play comes out as a [`Stream`] of
+/// [`Event`]s, and what is sent goes to them.
+///
+/// Dropping it closes it; [`close`](Self::close) also waits until the peers have been told.
+#[derive(Debug)]
+pub struct Endpoint {
+    handle: Handle,
+    addresses: Vec<PairAddresses>,
+    /// Taken from the driver, not yet by the user.
+    events: VecDeque<Event>,
+    ended: bool,
+    task: JoinHandle<()>,
+}
+
+impl Endpoint {
+    /// Where to set what the endpoint is to be.
+    pub fn builder() -> Builder {
+        Builder {
+            listen: Vec::new(),
+            config: Config::new("netmidi"),
+        }
+    }
+
+    /// Where it listens, in the order in which that was asked for.
+    #[must_use]
+    pub fn addresses(&self) -> &[PairAddresses] {
+        &self.addresses
+    }
+
+    /// Its clock, which the times of events are on.
+    #[must_use]
+    pub const fn clock(&self) -> Clock {
+        self.handle.clock
+    }
+
+    /// Something to send with, as many as you like, from any thread.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// The next event; `None` once the endpoint is closed.
+    ///
+    /// Cancel safe: an event is taken when it is returned, not before.
+    pub async fn next_event(&mut self) -> Option<Event> {
+        self.next().await
+    }
+
+    /// Calls a [`Handler`] for every event until the endpoint is closed.
+    pub async fn run(&mut self, handler: &mut impl Handler) {
+        while let Some(event) = self.next().await {
+            match &event {
+                Event::Connected { peer } => handler.peer_connected(peer),
+                Event::Disconnected { peer, reason } => handler.peer_disconnected(peer, *reason),
+                Event::Message { peer, at, message } => {
+                    handler.midi(peer, *at, message.as_message());
+                }
+                other => handler.other(other),
+            }
+        }
+    }
+
+    /// Says BY to every peer, closes the sockets, and returns when that is done: a quarter of a
+    /// second at most. Events that were not taken are lost.
+    pub async fn close(mut self) {
+        self.handle.close();
+        // The driver ends by itself; a panic in it has been reported by the runtime.
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        self.handle.close();
+    }
+}
+
+impl Stream for Endpoint {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        let this = &mut *self;
+        if let Some(event) = this.events.pop_front() {
+            return Poll::Ready(Some(event));
+        }
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        this.handle.shared.register_reader(cx.waker());
+        this.ended = this.handle.shared.take_events(&mut this.events);
+        match this.events.pop_front() {
+            Some(event) => Poll::Ready(Some(event)),
+            None if this.ended => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl FusedStream for Endpoint {
+    fn is_terminated(&self) -> bool {
+        self.ended && self.events.is_empty()
+    }
+}
+
+/// Sends from anywhere; clones share one endpoint.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    shared: Arc<Shared>,
+    clock: Clock,
+}
+
+impl Handle {
+    /// Sends a message to one peer, now.
+    ///
+    /// Never waits. Messages sent without a pause between them share packets.
+    ///
+    /// # Errors
+    /// When the peer is not connected, the endpoint is closed, or its task gets no time to run.
+    pub fn send<'m>(
+        &self,
+        to: ParticipantId,
+        message: impl Into<Message<'m>>,
+    ) -> Result<(), SendError> {
+        self.shared
+            .send(self.clock.now(), Recipient::One(to), message.into())
+    }
+
+    /// Sends a message to every peer, now.
+    ///
+    /// # Errors
+    /// When the endpoint is closed or its task gets no time to run.
+    pub fn send_to_all<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
+        self.shared
+            .send(self.clock.now(), Recipient::All, message.into())
+    }
+
+    /// Sends a message to every peer but one, now: what one played, to the others.
+    ///
+    /// # Errors
+    /// When the endpoint is closed or its task gets no time to run.
+    pub fn send_to_others<'m>(
+        &self,
+        but: ParticipantId,
+        message: impl Into<Message<'m>>,
+    ) -> Result<(), SendError> {
+        self.shared
+            .send(self.clock.now(), Recipient::AllBut(but), message.into())
+    }
+
+    /// Ends the session with one peer: what was sent before still goes out, then BY.
+    ///
+    /// # Errors
+    /// When the peer is not connected or the endpoint is closed.
+    pub fn disconnect(&self, peer: ParticipantId) -> Result<(), SendError> {
+        self.shared.leave(peer)
+    }
+
+    /// Closes the endpoint: BY to every peer, then its stream of events ends.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+}

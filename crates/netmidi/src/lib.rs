@@ -1,0 +1,52 @@
+//! MIDI over IP on tokio: RTP-MIDI with AppleMIDI sessions.
+//!
+//! The roof of the netmidi workspace: it gives the session core its sockets, its clock and a task.
+//! Macs, iPads, Windows with rtpMIDI, Linux with rtpmidid, Arduinos and Python connect to it.
+//!
+//! ```
+//! use futures::StreamExt;
+//! use netmidi::{Endpoint, Event};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut endpoint =
+//!     Endpoint::builder().name("stage piano").listen("127.0.0.1:0".parse()?).bind().await?;
+//! println!("connect to {}", endpoint.addresses()[0].control);
+//! # endpoint.handle().close();
+//!
+//! while let Some(event) = endpoint.next().await {
+//!     match event {
+//!         Event::Connected { peer } => println!("{} is here", peer.name),
+//!         Event::Message { peer, message, .. } => println!("{} plays {message:?}", peer.name),
+//!         Event::Disconnected { peer, reason } => println!("{} left: {reason}", peer.name),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It leaves out, for now: inviting others, the recovery journal, discovery, MIDI over TCP.
+//!
+//! For the documents it follows see `netmidi-session`.
+
+#![forbid(unsafe_code)]
+
+mod clock;
+mod driver;
+mod endpoint;
+mod error;
+mod event;
+mod shared;
+mod sockets;
+
+pub use clock::Clock;
+pub use endpoint::{Builder, DEFAULT_PORT, Endpoint, Handle};
+pub use error::{Error, SendError};
+pub use event::{Event, Handler, Peer};
+pub use netmidi_message as message;
+pub use netmidi_session::{
+    Config, LeaveReason, MAX_NAME_OCTETS, PacketBudget, ParticipantId, Port, RunningStatus,
+    SendError as SessionSendError, Ssrc, Time, UndefinedCommands,
+};
+pub use sockets::PairAddresses;
