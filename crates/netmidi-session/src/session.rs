@@ -393,13 +393,7 @@ impl Session {
                 .is_some_and(|pending| pending.token == token && pending.control == from),
         };
         if !repeated {
-            let replaced = self.peers_replaced_by(&key, from).count();
-            let joined = self
-                .participants
-                .values()
-                .filter(|other| !other.is_leaving())
-                .count();
-            if joined - replaced.min(joined) >= self.config.max_participants {
+            if self.is_full_for(&key, from) {
                 self.stats.invitations_refused += 1;
                 self.refuse(local, from, token);
                 return;
@@ -445,6 +439,12 @@ impl Session {
             if let Some(pending) = self.invitations.remove(&key) {
                 self.timers
                     .cancel(pending.expires_at, Timer::Invitation(pending.id));
+                if self.is_full_for(&key, pending.control) {
+                    // Others came in between the two halves.
+                    self.stats.invitations_refused += 1;
+                    self.refuse(local, from, exchange.token);
+                    return;
+                }
                 self.join(key, pending, from, local);
                 self.accept(local, from, exchange.token);
             }
@@ -501,6 +501,26 @@ impl Session {
         });
         self.peers.insert(key, id);
         self.participants.insert(id, participant);
+    }
+
+    /// Whether there is no place for this peer, those counted out that it would replace.
+    fn is_full_for(&self, key: &PeerKey, control: SocketAddr) -> bool {
+        let replaced = self
+            .peers_replaced_by(key, control)
+            .filter(|id| self.is_joined(*id))
+            .count();
+        let joined = self
+            .participants
+            .values()
+            .filter(|other| !other.is_leaving())
+            .count();
+        joined - replaced >= self.config.max_participants
+    }
+
+    fn is_joined(&self, id: ParticipantId) -> bool {
+        self.participants
+            .get(&id)
+            .is_some_and(|participant| !participant.is_leaving())
     }
 
     /// Participants that are the same peer as `key`, or were at its control address before: a

@@ -10,8 +10,17 @@
     reason = "test support: a panic here is a failed test"
 )]
 
+pub mod fuzz;
 mod hex;
+mod link;
+mod peer;
+mod properties;
+mod rng;
 mod vectors;
 
 pub use hex::{from_hex, to_hex};
+pub use link::{Link, LinkQuality};
+pub use peer::{ScriptedPeer, Sent, events, transmits};
+pub use properties::properties;
+pub use rng::Rng;
 pub use vectors::{Vector, vectors};
