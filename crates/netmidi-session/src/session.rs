@@ -787,8 +787,7 @@ impl Session {
     }
 
     fn write_answer(&self, answer: Answer, out: &mut Vec<u8>) {
-        out.clear();
-        match answer {
+        let packet = match answer {
             Answer::Exchange { kind, token } => {
                 let name = match kind {
                     ExchangeKind::Invitation | ExchangeKind::Accepted => {
@@ -796,18 +795,19 @@ impl Session {
                     }
                     ExchangeKind::Rejected | ExchangeKind::End => None,
                 };
-                out.extend(
-                    Exchange {
-                        kind,
-                        token,
-                        ssrc: self.ssrc,
-                        name,
-                    }
-                    .to_vec(),
-                );
+                Control::Exchange(Exchange {
+                    kind,
+                    token,
+                    ssrc: self.ssrc,
+                    name,
+                })
             }
-            Answer::Clock(clock) => out.extend(clock.to_vec()),
-        }
+            Answer::Clock(clock) => Control::Clock(clock),
+        };
+        out.resize(packet.encoded_len(), 0);
+        // The buffer has the size of the packet, so writing cannot fail.
+        let written = packet.encode(out);
+        debug_assert_eq!(written, Ok(out.len()), "encoded_len and encode differ");
     }
 
     fn write_midi(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
