@@ -1,5 +1,11 @@
 //! Clock exchanges, and the times that messages get from them.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a panic is a failed test"
+)]
+
 use core::time::Duration;
 
 use netmidi_message::Message;

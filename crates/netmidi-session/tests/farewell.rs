@@ -1,5 +1,11 @@
 //! How a peer goes: BY from either side, silence, the end of the session.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a panic is a failed test"
+)]
+
 use core::time::Duration;
 
 use netmidi_message::Message;

@@ -1,5 +1,11 @@
 //! How a peer comes in: the two-port invitation, repeated, broken, hostile.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a panic is a failed test"
+)]
+
 use core::net::SocketAddr;
 use core::time::Duration;
 

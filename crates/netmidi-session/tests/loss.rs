@@ -1,5 +1,11 @@
 //! Loss, reordering and duplicates over a simulated network: what is counted is what happened.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a panic is a failed test"
+)]
+
 use core::time::Duration;
 
 use netmidi_message::{Message, SystemCommon, U14};

@@ -1,5 +1,10 @@
 //! Memory: none is taken per packet, and no peer can make a session hold more than its bounds.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a panic is a failed test"
+)]
 #![allow(unsafe_code, reason = "an allocator that counts has to be one")]
 
 use core::alloc::{GlobalAlloc, Layout};

@@ -1,5 +1,11 @@
 //! MIDI both ways.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a panic is a failed test"
+)]
+
 use netmidi_message::{Message, MessageBuf, SysEx, Undefined, UndefinedStatus};
 use netmidi_session::{
     Config, Event, LocalPort, PacketBudget, PairId, ParticipantId, RunningStatus, SendError,
