@@ -24,6 +24,7 @@ mod error;
 mod message;
 #[cfg(feature = "alloc")]
 mod owned;
+mod stream;
 mod sysex;
 mod system;
 mod value;
@@ -33,6 +34,12 @@ pub use error::{BufferTooSmall, MessageError};
 pub use message::Message;
 #[cfg(feature = "alloc")]
 pub use owned::{MessageBuf, SysExBuf, UndefinedBuf};
+pub use stream::{
+    ArrayBuffer, DEFAULT_SYSEX_LIMIT, Dialect, DiscardReason, Discarded, StreamEvent, StreamParser,
+    SysExBuffer,
+};
+#[cfg(feature = "alloc")]
+pub use stream::{HeapBuffer, Messages, messages};
 pub use sysex::{SysEx, Undefined, UndefinedStatus};
 pub use system::{RealTime, SystemCommon};
 pub use value::{Bend, Channel, Controller, Note, NoteName, Octave, OutOfRange, U3, U4, U7, U14};

@@ -10,8 +10,12 @@
     reason = "test support: a panic here is a failed test"
 )]
 
+mod generator;
 mod hex;
+mod rng;
 mod vectors;
 
+pub use generator::Stream;
 pub use hex::{from_hex, to_hex};
+pub use rng::Rng;
 pub use vectors::{Vector, vectors};
