@@ -31,6 +31,12 @@ macro_rules! bounded {
                 Self(value & Self::MAX.0)
             }
 
+            /// For callers in this crate that know the number to be in range.
+            #[inline]
+            pub(crate) const fn from_checked(value: $repr) -> Self {
+                Self(value)
+            }
+
             /// The plain number.
             #[must_use]
             #[inline]
