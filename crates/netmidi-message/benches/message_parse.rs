@@ -13,15 +13,17 @@ use netmidi_testkit::Stream;
 
 fn message_parse(c: &mut Criterion) {
     let stream = Stream::with_octets(1, 10_000_000);
+    // One after another in one allocation, as they would be in a datagram.
     let mut octets = Vec::new();
-    let mut ends = vec![0];
     for message in &stream.messages {
         message.as_message().encode_to(&mut octets);
-        ends.push(octets.len());
     }
-    let frames: Vec<&[u8]> = ends
-        .windows(2)
-        .map(|ends| &octets[ends[0]..ends[1]])
+    let mut rest = &octets[..];
+    let frames: Vec<&[u8]> = stream
+        .messages
+        .iter()
+        .map(|message| rest.split_off(..message.as_message().encoded_len()))
+        .map(|frame| frame.expect("the octets of one message"))
         .collect();
 
     let mut group = c.benchmark_group("message_parse");

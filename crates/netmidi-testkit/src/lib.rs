@@ -10,9 +10,11 @@
     reason = "test support: a panic here is a failed test"
 )]
 
+pub mod fuzz;
 mod generator;
 mod hex;
 mod rng;
+pub mod strategies;
 mod vectors;
 
 pub use generator::Stream;

@@ -27,7 +27,7 @@ impl Rng {
     pub fn below(&mut self, end: u32) -> u32 {
         assert!(end > 0, "an empty range");
         // The high half of a 32 by 32 bit product: no division, and the bias does not matter here.
-        ((self.bits() >> 32) * u64::from(end) >> 32) as u32
+        (((self.bits() >> 32) * u64::from(end)) >> 32) as u32
     }
 
     /// A number from 0 to 127.
