@@ -171,43 +171,89 @@ impl ChannelMessage {
     #[must_use]
     #[inline]
     pub fn from_parts(status: ChannelStatus, first: U7, second: U7) -> Self {
-        let channel = status.channel();
-        match status.get() >> 4 {
-            0x8 => Self::NoteOff {
+        // Written for the stream parser: the kinds of successive messages cannot be predicted, and
+        // a match that builds each variant becomes a jump table. A copy from a table, and stores
+        // that are the same in almost every arm, need no jump.
+        let kind = usize::from(status.get() >> 4 & 7);
+        let mut message = TEMPLATES.get(kind).copied().unwrap_or(BEND_TEMPLATE);
+        // For the same reason the fourteen bits of the pitch bend are joined in any case; of all
+        // other kinds these two octets are `first` and `second` unchanged.
+        let shift = if status.get() >= 0xE0 { 7 } else { 8 };
+        let joined = u16::from(second.get()) << shift | u16::from(first.get());
+        let [low, high] = joined.to_le_bytes();
+        let (first, second) = (U7::from_checked(low), U7::from_checked(high));
+        match &mut message {
+            Self::NoteOff {
                 channel,
-                note: first.into(),
-                velocity: second,
-            },
-            0x9 => Self::NoteOn {
+                note,
+                velocity: value,
+            }
+            | Self::NoteOn {
                 channel,
-                note: first.into(),
-                velocity: second,
-            },
-            0xA => Self::PolyPressure {
+                note,
+                velocity: value,
+            }
+            | Self::PolyPressure {
                 channel,
-                note: first.into(),
-                value: second,
-            },
-            0xB => Self::ControlChange {
+                note,
+                value,
+            } => {
+                *channel = status.channel();
+                *note = first.into();
+                *value = second;
+            }
+            Self::ControlChange {
                 channel,
-                control: first.into(),
-                value: second,
-            },
-            0xC => Self::ProgramChange {
+                control,
+                value,
+            } => {
+                *channel = status.channel();
+                *control = first.into();
+                *value = second;
+            }
+            Self::ProgramChange {
                 channel,
-                program: first,
-            },
-            0xD => Self::ChannelPressure {
-                channel,
-                value: first,
-            },
-            _ => Self::PitchBend {
-                channel,
-                bend: U14::from_parts(second, first).into(),
-            },
+                program: value,
+            }
+            | Self::ChannelPressure { channel, value } => {
+                *channel = status.channel();
+                *value = first;
+            }
+            Self::PitchBend { channel, bend } => {
+                *channel = status.channel();
+                *bend = U14::from_checked(joined).into();
+            }
         }
+        message
     }
 }
+
+const BEND_TEMPLATE: ChannelMessage = ChannelMessage::PitchBend {
+    channel: Channel::C1,
+    bend: Bend::MIN,
+};
+
+/// A message of each kind, in the order of their statuses; there is no eighth kind.
+const TEMPLATES: [ChannelMessage; 8] = [
+    ChannelMessage::note_off(Channel::C1, Note::MIN, U7::MIN),
+    ChannelMessage::note_on(Channel::C1, Note::MIN, U7::MIN),
+    ChannelMessage::PolyPressure {
+        channel: Channel::C1,
+        note: Note::MIN,
+        value: U7::MIN,
+    },
+    ChannelMessage::control_change(Channel::C1, Controller::BANK_SELECT, U7::MIN),
+    ChannelMessage::ProgramChange {
+        channel: Channel::C1,
+        program: U7::MIN,
+    },
+    ChannelMessage::ChannelPressure {
+        channel: Channel::C1,
+        value: U7::MIN,
+    },
+    BEND_TEMPLATE,
+    BEND_TEMPLATE,
+];
 
 /// The status octet of a channel message, 0x80 to 0xEF: the only kind that can be a running status.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]

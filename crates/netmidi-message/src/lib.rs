@@ -15,25 +15,47 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::std_instead_of_alloc, clippy::std_instead_of_core)]
 
-#[cfg(feature = "alloc")]
+#[cfg(any(test, feature = "alloc"))]
 extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
 mod channel;
+mod controls;
+mod encode;
 mod error;
 mod message;
 #[cfg(feature = "alloc")]
 mod owned;
+#[cfg(feature = "serde")]
+mod serde_form;
+mod sets;
+mod stream;
 mod sysex;
 mod system;
+mod text;
+mod timecode;
 mod value;
 
 pub use channel::{ChannelMessage, ChannelStatus};
+pub use controls::{
+    ControlEvent, Parameter, ParameterScanner, Precision, control_change_14, deselect,
+};
+pub use encode::{Encoder, RunningStatus};
 pub use error::{BufferTooSmall, MessageError};
 pub use message::Message;
 #[cfg(feature = "alloc")]
 pub use owned::{MessageBuf, SysExBuf, UndefinedBuf};
+pub use sets::{all_notes_off, panic_messages, reset_messages, silence};
+pub use stream::{
+    ArrayBuffer, DEFAULT_SYSEX_LIMIT, Dialect, DiscardReason, Discarded, StreamEvent, StreamParser,
+    SysExBuffer,
+};
+#[cfg(feature = "alloc")]
+pub use stream::{HeapBuffer, Messages, messages};
 pub use sysex::{SysEx, Undefined, UndefinedStatus};
 pub use system::{RealTime, SystemCommon};
+#[cfg(feature = "alloc")]
+pub use text::{LineError, LineProblem, LineReader, TextError};
+pub use timecode::{AssembledTime, Direction, FrameRate, FullFrame, TimeCode, TimeCodeAssembler};
 pub use value::{Bend, Channel, Controller, Note, NoteName, Octave, OutOfRange, U3, U4, U7, U14};

@@ -2,7 +2,7 @@
 
 use crate::channel::{ChannelMessage, ChannelStatus};
 use crate::error::{BufferTooSmall, MessageError};
-use crate::sysex::{SysEx, Undefined, UndefinedStatus};
+use crate::sysex::{SysEx, Undefined, UndefinedStatus, data_prefix};
 use crate::system::{RealTime, SystemCommon};
 use crate::value::{U7, U14};
 
@@ -284,19 +284,15 @@ fn common(status: u8, bytes: &[u8]) -> Result<(Message<'_>, usize), MessageError
 
 /// A message with a status of F0, F4 or F5: any number of data octets.
 fn with_data(status: u8, bytes: &[u8]) -> Result<(Message<'_>, usize), MessageError> {
-    let body = bytes.get(1..).unwrap_or_default();
-    let len = body
-        .iter()
-        .position(|&octet| octet >= 0x80)
-        .unwrap_or(body.len());
-    let data = body.get(..len).unwrap_or_default();
+    let (data, rest) = data_prefix(bytes.get(1..).unwrap_or_default());
+    let len = data.len();
     if let Some(undefined) = UndefinedStatus::from_status(status) {
         return Ok((
             Message::Undefined(Undefined::from_checked(undefined, data)),
             len + 1,
         ));
     }
-    match body.get(len) {
+    match rest.first() {
         Some(0xF7) => Ok((Message::SysEx(SysEx::from_checked(data)), len + 2)),
         Some(&found) => Err(MessageError::StatusInData {
             offset: len + 1,

@@ -44,6 +44,11 @@ impl SysExBuf {
         is_data(&data).then_some(Self(data))
     }
 
+    /// For callers in this crate that have looked at every octet already.
+    pub(crate) fn from_checked(data: Vec<u8>) -> Self {
+        Self(data.into_boxed_slice())
+    }
+
     /// The message, borrowed.
     #[must_use]
     pub fn as_sysex(&self) -> SysEx<'_> {
@@ -63,6 +68,12 @@ impl UndefinedBuf {
     pub fn new(status: UndefinedStatus, data: impl Into<Box<[u8]>>) -> Option<Self> {
         let data = data.into();
         is_data(&data).then_some(Self { status, data })
+    }
+
+    /// For callers in this crate that have looked at every octet already.
+    pub(crate) fn from_checked(status: UndefinedStatus, data: Vec<u8>) -> Self {
+        let data = data.into_boxed_slice();
+        Self { status, data }
     }
 
     /// The message, borrowed.
@@ -144,6 +155,12 @@ impl From<RealTime> for MessageBuf {
 impl From<SysExBuf> for MessageBuf {
     fn from(message: SysExBuf) -> Self {
         Self::SysEx(message)
+    }
+}
+
+impl From<UndefinedBuf> for MessageBuf {
+    fn from(message: UndefinedBuf) -> Self {
+        Self::Undefined(message)
     }
 }
 

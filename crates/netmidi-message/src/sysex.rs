@@ -9,6 +9,26 @@ pub(crate) fn is_data(octets: &[u8]) -> bool {
     octets.is_ascii()
 }
 
+/// Splits `bytes` after the data octets at its beginning.
+#[must_use]
+#[inline]
+pub(crate) fn data_prefix(bytes: &[u8]) -> (&[u8], &[u8]) {
+    // Eight octets at a time as far as they are all data octets.
+    let (words, _) = bytes.as_chunks();
+    let whole = words
+        .iter()
+        .take_while(|word| u64::from_ne_bytes(**word) & 0x8080_8080_8080_8080 == 0)
+        .count();
+    let tail = bytes.get(whole * 8..).unwrap_or_default();
+    let more = tail
+        .iter()
+        .position(|&octet| octet >= 0x80)
+        .unwrap_or(tail.len());
+    bytes
+        .split_at_checked(whole * 8 + more)
+        .unwrap_or((bytes, &[]))
+}
+
 /// A complete system exclusive message: its data octets, without the F0 and F7 around them.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct SysEx<'a>(&'a [u8]);

@@ -90,7 +90,21 @@ pub struct OutOfRange {
     pub max: u32,
 }
 
+impl U7 {
+    /// For callers in this crate that know the number to be in range.
+    #[inline]
+    pub(crate) const fn from_checked(value: u8) -> Self {
+        Self(value)
+    }
+}
+
 impl U14 {
+    /// For callers in this crate that know the number to be in range.
+    #[inline]
+    pub(crate) const fn from_checked(value: u16) -> Self {
+        Self(value)
+    }
+
     /// Joins the two data octets of a fourteen-bit value.
     #[must_use]
     #[inline]

@@ -74,7 +74,7 @@ impl Config {
             invitation_timeout: Duration::from_secs(5),
             silence_timeout: Duration::from_secs(60),
             ready_timeout: Duration::from_secs(2),
-            max_sysex: 1 << 20,
+            max_sysex: netmidi_message::DEFAULT_SYSEX_LIMIT,
             max_queued_octets: 4 << 20,
             max_queued_events: 16_384,
             max_queued_answers: 256,

@@ -265,28 +265,28 @@ fn corpus() -> Vec<Vec<u8>> {
 /// they could.
 fn damage(rng: &mut Rng, corpus: &[Vec<u8>], seq: SeqNum, out: &mut Vec<u8>) -> u16 {
     out.clear();
-    out.extend(&corpus[rng.below(corpus.len())]);
-    for _ in 0..rng.below(4) {
-        match rng.below(5) {
-            0 if !out.is_empty() => out.truncate(rng.below(out.len() + 1)),
-            1 => out.push(rng.u8()),
+    out.extend(&corpus[rng.index(corpus.len())]);
+    for _ in 0..rng.index(4) {
+        match rng.index(5) {
+            0 if !out.is_empty() => out.truncate(rng.index(out.len() + 1)),
+            1 => out.push(rng.octet()),
             2 => {
-                let other = &corpus[rng.below(corpus.len())];
-                out.extend(&other[rng.below(other.len() + 1)..]);
+                let other = &corpus[rng.index(corpus.len())];
+                out.extend(&other[rng.index(other.len() + 1)..]);
             }
             _ if !out.is_empty() => {
-                let at = rng.below(out.len());
+                let at = rng.index(out.len());
                 out[at] = if rng.chance(500_000) {
-                    rng.u8()
+                    rng.octet()
                 } else {
-                    out[at] ^ 1 << rng.below(8)
+                    out[at] ^ 1 << rng.index(8)
                 };
             }
             _ => {}
         }
     }
     // Half of them claim to be one of a few peers, the healthy one among them.
-    let n = u16::try_from(rng.below(8)).unwrap();
+    let n = u16::try_from(rng.index(8)).unwrap();
     let claimed = ScriptedPeer::new(n).ssrc;
     let at = if out.starts_with(&[0xFF, 0xFF]) {
         if out.get(2..4) == Some(b"CK") { 4 } else { 12 }
@@ -343,8 +343,8 @@ fn a_million_damaged_datagrams_cost_a_healthy_peer_nothing() {
         let seq = SeqNum(u16::try_from(n / 16 % 0x1_0000).unwrap());
         let claimed = ScriptedPeer::new(damage(&mut rng, &corpus, seq, &mut datagram));
         // Mostly from where they claim to be from, so that much of it comes through.
-        let (mut from, local) = match rng.below(5) {
-            0 => (sources[rng.below(sources.len())], locals[rng.below(2)]),
+        let (mut from, local) = match rng.index(5) {
+            0 => (sources[rng.index(sources.len())], locals[rng.index(2)]),
             1 | 2 => (claimed.control, locals[0]),
             _ => (claimed.data, locals[1]),
         };

@@ -11,13 +11,16 @@
 )]
 
 pub mod fuzz;
+mod generator;
 mod hex;
 mod link;
 mod peer;
 mod properties;
 mod rng;
+pub mod strategies;
 mod vectors;
 
+pub use generator::Stream;
 pub use hex::{from_hex, to_hex};
 pub use link::{Link, LinkQuality};
 pub use peer::{ScriptedPeer, Sent, events, transmits};

@@ -58,7 +58,7 @@ impl<T: Clone> Link<T> {
 
     fn put(&mut self, now: Time, datagram: T) {
         let jitter = usize::try_from(self.quality.jitter.as_micros()).unwrap() + 1;
-        let jitter = Duration::from_micros(self.rng.below(jitter) as u64);
+        let jitter = Duration::from_micros(self.rng.index(jitter) as u64);
         self.on_the_way
             .insert((now + self.quality.latency + jitter, self.sent), datagram);
         self.sent += 1;

@@ -20,7 +20,7 @@ fn the_seeds_hold() {
 fn random_scripts_hold() {
     let mut rng = Rng::new(7);
     for _ in 0..20_000 {
-        let script: Vec<u8> = (0..rng.below(400)).map(|_| rng.u8()).collect();
+        let script: Vec<u8> = (0..rng.index(400)).map(|_| rng.octet()).collect();
         session_script(&script);
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! The targets in `fuzz/` are one line each; plain tests run the same bodies over their seeds.
 
+mod message;
 mod session;
 
+pub use message::{Said, assert_all_accounted, listen, message_stream};
 pub use session::session_script;
