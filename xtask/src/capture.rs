@@ -55,8 +55,14 @@ impl Capture {
             }
             said.push(line);
         }
-        let reason = "dumpcap may not capture on lo (run as root or with CAP_NET_RAW)";
-        Err(Stop::Skipped(format!("{reason}: {}", said.join(" "))))
+        if said
+            .iter()
+            .any(|line| line.contains("permission") || line.contains("permitted"))
+        {
+            let reason = "dumpcap may not capture on lo (run as root, or give it CAP_NET_RAW)";
+            return Err(Stop::Skipped(reason.to_owned()));
+        }
+        Err(format!("dumpcap did not start: {}", said.join(" ")).into())
     }
 
     /// Ends the capture and reads it. `peer_port` is the peer's data port.

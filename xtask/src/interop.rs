@@ -99,7 +99,10 @@ fn scenario(
     end_signal: &str,
     capture: Option<&Path>,
 ) -> Verdict {
-    println!("seed {seed}, {COUNT} messages, echo {echo:?}");
+    println!(
+        "seed {seed}, {COUNT} messages, echo {echo:?}; logs in {}",
+        place.display()
+    );
     let (mut server, control, data) = start_server(place, echo)?;
     let peer_port = free_even_port()?;
     let recording = match capture {
