@@ -256,17 +256,17 @@ fn a_packet_is_exactly_what_peers_expect() {
     peer.synchronise(&mut session, Time::ZERO);
     let note = Message::parse(&[0x90, 60, 100]).unwrap();
     session
-        .send(Time::from_micros(123_456_700), id, note)
+        .send(Time::from_micros(12_345_600), id, note)
         .unwrap();
     session
-        .send(Time::from_micros(123_456_900), id, note)
+        .send(Time::from_micros(12_345_800), id, note)
         .unwrap();
     let sent = transmits(&mut session);
     assert_eq!(sent.len(), 1, "several sends before a drain share a packet");
     let packet = &sent[0].1;
     // V=2, no padding, extension or CSRC; M=0, payload type 97.
     assert_eq!(packet[..2], [0x80, 0x61]);
-    assert_eq!(packet[4..8], 1_234_567u32.to_be_bytes());
+    assert_eq!(packet[4..8], 123_456u32.to_be_bytes());
     assert_eq!(packet[8..12], session.ssrc().0.to_be_bytes());
     // B=0, J=0, Z=0, P=0; every command with its status.
     assert_eq!(to_hex(&packet[12..]), "07903c6402903c64");

@@ -1,0 +1,250 @@
+//! A capture of the loopback interface, and what tshark makes of it.
+
+use core::mem;
+use core::time::Duration;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+use crate::child::{Program, Read};
+use crate::mido;
+use crate::stage::{Stop, Verdict, need, stdout_of};
+
+const HOW_TO_GET_IT: &str = "apt install tshark";
+
+pub(crate) fn need_tools() -> Verdict {
+    need("tshark", HOW_TO_GET_IT)?;
+    need("dumpcap", HOW_TO_GET_IT)
+}
+
+/// A running capture.
+#[derive(Debug)]
+pub(crate) struct Capture {
+    dumpcap: Program,
+    file: PathBuf,
+}
+
+/// The MIDI commands of both directions, as tshark cut them.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(crate) struct Directions {
+    pub(crate) from_peer: Vec<Vec<u8>>,
+    pub(crate) to_peer: Vec<Vec<u8>>,
+}
+
+impl Capture {
+    /// Captures everything to and from `ports` on loopback.
+    pub(crate) fn start(file: &Path, ports: &[u16]) -> Result<Self, Stop> {
+        let filter: Vec<String> = ports
+            .iter()
+            .map(|port| format!("udp port {port}"))
+            .collect();
+        let mut command = Command::new("dumpcap");
+        command
+            .args(["-q", "-i", "lo", "-f", &filter.join(" or "), "-w"])
+            .arg(file);
+        let log = file.with_extension("log");
+        let dumpcap = Program::start("dumpcap", &mut command, Read::Stderr, &log)?;
+        // It names its file once the interface is open.
+        let mut said = Vec::new();
+        while let Ok(line) = dumpcap.line(Duration::from_secs(10)) {
+            if line.starts_with("File: ") {
+                return Ok(Self {
+                    dumpcap,
+                    file: file.to_owned(),
+                });
+            }
+            said.push(line);
+        }
+        if said
+            .iter()
+            .any(|line| line.contains("permission") || line.contains("permitted"))
+        {
+            let reason = "dumpcap may not capture on lo (run as root, or give it CAP_NET_RAW)";
+            return Err(Stop::Skipped(reason.to_owned()));
+        }
+        Err(format!("dumpcap did not start: {}", said.join(" ")).into())
+    }
+
+    /// Ends the capture and reads it. `peer_port` is the peer's data port.
+    pub(crate) fn finish(mut self, peer_port: u16) -> Result<Directions, Stop> {
+        // The kernel hands packets over in blocks: wait for the last one.
+        thread::sleep(Duration::from_millis(500));
+        self.dumpcap.signal("INT")?;
+        self.dumpcap.success(Duration::from_secs(10))?;
+
+        // What tshark knows as neither protocol would otherwise just be missing below.
+        let odd = self.tshark("_ws.malformed || !(rtpmidi || applemidi)", &[])?;
+        if let Some(first) = odd.lines().next() {
+            let count = odd.lines().count();
+            return Err(format!("tshark finds {count} packets wrong, first: {first}").into());
+        }
+        let pdml = self.tshark("rtpmidi", &["-T", "pdml"])?;
+        Ok(directions(&pdml, peer_port)?)
+    }
+
+    fn tshark(&self, filter: &str, format: &[&str]) -> Result<String, Stop> {
+        stdout_of(
+            Command::new("tshark")
+                .arg("-r")
+                .arg(&self.file)
+                .args(["-n", "-Y", filter])
+                .args(format),
+        )
+    }
+}
+
+/// Reads tshark's packet description, which has one element a line.
+///
+/// A command is an unnamed field directly below the unnamed field `Command Section`; its `value`
+/// are its octets. With running status these lack the status, which then stands in two fields
+/// within it.
+fn directions(pdml: &str, peer_port: u16) -> Result<Directions, String> {
+    let mut found = Directions::default();
+    let mut to_peer = false;
+    let mut depth = 0_usize;
+    let mut section = None;
+    let mut command = Octets::default();
+    for line in pdml.lines().map(str::trim) {
+        let Some(name) = attribute(line, "name") else {
+            if line == "</field>" {
+                depth = depth.saturating_sub(1);
+                if section.is_some_and(|section| depth == section + 1) {
+                    let commands = if to_peer {
+                        &mut found.to_peer
+                    } else {
+                        &mut found.from_peer
+                    };
+                    commands.push(mem::take(&mut command).whole()?);
+                } else if section == Some(depth) {
+                    section = None;
+                }
+            }
+            continue;
+        };
+        let value = attribute(line, "value").unwrap_or_default();
+        let show = attribute(line, "show").unwrap_or_default();
+        match name {
+            "udp.dstport" => to_peer = show == peer_port.to_string(),
+            "rtpmidi.channel_status" => command.status = digit(value).map(|high| high << 4),
+            "rtpmidi.channel" => command.channel = digit(value),
+            "" if show == "Command Section" => section = Some(depth),
+            "" if section.is_some_and(|section| depth == section + 1) => {
+                command = Octets {
+                    octets: mido::from_hex(value),
+                    ..Octets::default()
+                };
+            }
+            _ => {}
+        }
+        if line.starts_with("<field") && !line.ends_with("/>") {
+            depth += 1;
+        }
+    }
+    Ok(found)
+}
+
+/// A command while its fields are read.
+#[derive(Debug, Default)]
+struct Octets {
+    octets: Option<Vec<u8>>,
+    status: Option<u8>,
+    channel: Option<u8>,
+}
+
+impl Octets {
+    /// The command with its status in front.
+    fn whole(self) -> Result<Vec<u8>, String> {
+        let mut octets = self.octets.ok_or("tshark shows a command without octets")?;
+        let with_status = octets.first().is_some_and(|&first| first >= 0x80);
+        match (with_status, self.status, self.channel) {
+            (true, ..) => Ok(octets),
+            (false, Some(status), Some(channel)) => {
+                octets.insert(0, status | channel);
+                Ok(octets)
+            }
+            _ => Err(format!(
+                "tshark shows a command without status: {octets:02x?}"
+            )),
+        }
+    }
+}
+
+fn attribute<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = line.split_once(&format!(" {name}=\""))?;
+    rest.split_once('"').map(|(value, _)| value)
+}
+
+fn digit(value: &str) -> Option<u8> {
+    u8::from_str_radix(value, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three packets as tshark describes them, shortened: a status of its own, running status,
+    /// SysEx with a field inside, and a packet the other way.
+    const PDML: &str = r#"
+<packet>
+  <proto name="udp" showname="User Datagram Protocol" size="8" pos="34">
+    <field name="udp.dstport" showname="Destination Port: 5205" size="2" pos="36" show="5205" value="1455"/>
+  </proto>
+  <proto name="rtpmidi" showname="RFC 4695/6295 RTP-MIDI" size="11" pos="54">
+    <field name="rtpmidi.p_flag" showname="...0 .... = P-Flag" size="1" pos="54" show="0" value="0"/>
+    <field name="" show="Command Section" size="10" pos="55" value="903c64003d0000f07d01f7">
+      <field name="" show="Note On (c=1, n=C4, v=100)" size="3" pos="55" value="903c64">
+        <field name="rtpmidi.channel_status" showname="1001 ...." size="1" pos="55" show="0x09" value="9"/>
+        <field name="rtpmidi.channel" showname=".... 0000" size="1" pos="55" show="0x00" value="0"/>
+      </field>
+      <field name="rtpmidi.deltatime_1" showname="Delta" size="1" pos="58" show="0x00" value="0"/>
+      <field name="" show="Note Off* (c=1, n=C#4, v=0)" size="2" pos="59" value="3d00">
+        <field name="rtpmidi.channel_status" showname="1001 ...." size="1" pos="99" show="0x09" value="9"/>
+        <field name="rtpmidi.channel" showname=".... 0000" size="1" pos="99" show="0x02" value="2"/>
+      </field>
+      <field name="rtpmidi.deltatime_1" showname="Delta" size="1" pos="61" show="0x00" value="0"/>
+      <field name="" show="Full Sysex-Command" size="4" pos="62" value="f07d01f7">
+        <field name="" show="Manufacturer specific data" size="1" pos="64" value="01">
+          <field name="rtpmidi.manu_data" showname="data: 01" size="1" pos="64" show="01" value="01"/>
+        </field>
+      </field>
+    </field>
+    <field name="" show="Journal Section" size="3" pos="66" value="200001">
+      <field name="" show="Channel Journal" size="3" pos="66" value="200001">
+      </field>
+    </field>
+  </proto>
+</packet>
+<packet>
+  <proto name="udp" showname="User Datagram Protocol" size="8" pos="34">
+    <field name="udp.dstport" showname="Destination Port: 5105" size="2" pos="36" show="5105" value="13f1"/>
+  </proto>
+  <proto name="rtpmidi" showname="RFC 4695/6295 RTP-MIDI" size="11" pos="54">
+    <field name="" show="Command Section" size="2" pos="55" value="c305">
+      <field name="" show="Program Change" size="2" pos="55" value="c305">
+      </field>
+    </field>
+  </proto>
+</packet>
+"#;
+
+    #[test]
+    fn commands_come_out_in_order_with_their_status() {
+        let hex = |list: &[&str]| {
+            list.iter()
+                .map(|hex| mido::from_hex(hex).unwrap())
+                .collect()
+        };
+        let expected = Directions {
+            from_peer: hex(&["903c64", "923d00", "f07d01f7"]),
+            to_peer: hex(&["c305"]),
+        };
+        assert_eq!(directions(PDML, 5105), Ok(expected));
+    }
+
+    #[test]
+    fn a_command_without_status_is_an_error() {
+        let pdml = "<field name=\"\" show=\"Command Section\" value=\"3d00\">\n\
+                    <field name=\"\" show=\"?\" value=\"3d00\">\n</field>\n</field>\n";
+        assert!(directions(pdml, 1).is_err());
+    }
+}

@@ -1,0 +1,206 @@
+//! `cargo xtask COMMAND`: the checks of the workspace, each one command.
+
+#![forbid(unsafe_code)]
+
+mod arrows;
+mod bench;
+mod capture;
+mod child;
+mod features;
+mod fuzz;
+mod interop;
+mod lint;
+mod manifest;
+mod mido;
+mod nostd;
+mod stage;
+mod test;
+
+use std::env;
+use std::process::ExitCode;
+
+use stage::{Skips, Stage, Stop};
+
+const HELP: &str = "\
+The checks of the netmidi workspace.
+
+Usage: cargo xtask [--strict] COMMAND
+
+  ci                    all of the below except bench; what a merge needs
+  lint                  formatting, clippy, rustdoc, licences and sources (cargo-deny)
+  arrows                which crate may use which
+  nostd                 the core crates in a no_std static library
+  features              every crate with no feature, each one alone, and all
+  test                  unit, property, simulation and doc tests
+  interop [SEED]        npm rtpmidi against examples/server, and tshark on the capture
+  fuzz [TARGET] [SECS]  one fuzz target or all, 20 seconds each unless told otherwise
+  bench [NAME]          one criterion bench or all
+
+A stage whose tool is missing is skipped and says how to get it. With --strict, or CI=true in the
+environment, a skip is a failure. The last line counts the stages.
+";
+
+/// The user's mistake, in a sentence.
+struct Usage(String);
+
+fn main() -> ExitCode {
+    let mut args: Vec<String> = env::args().skip(1).collect();
+    let all_args = args.len();
+    args.retain(|arg| arg != "--strict");
+    let strict = args.len() < all_args || env::var_os("CI").is_some_and(|ci| ci == "true");
+    let skips = if strict { Skips::Fail } else { Skips::Allowed };
+
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    if args.is_empty()
+        || args
+            .iter()
+            .any(|arg| ["--help", "-h", "help"].contains(arg))
+    {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    match stages(&args) {
+        Ok(stages) => stage::run_all(stages, skips),
+        Err(Usage(sentence)) => {
+            eprintln!("{sentence}\n\n{HELP}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
+    Ok(match args {
+        // What fails fastest comes first.
+        ["ci"] => {
+            let mut all = vec![Stage::new("fmt", lint::fmt), arrows()];
+            all.extend(lint_without_fmt());
+            all.extend([nostd(), features(), test()]);
+            all.push(Stage::new("fuzz", || {
+                fuzz::check(&fuzz::targets()?, fuzz::CI_SECONDS)
+            }));
+            all.extend(interop(interop::new_seed()));
+            all
+        }
+        ["lint"] => {
+            let mut all = vec![Stage::new("fmt", lint::fmt)];
+            all.extend(lint_without_fmt());
+            all
+        }
+        ["arrows"] => vec![arrows()],
+        ["nostd"] => vec![nostd()],
+        ["features"] => vec![features()],
+        ["test"] => vec![test()],
+        ["interop"] => interop(interop::new_seed()),
+        ["interop", seed] => interop(number(seed)?),
+        ["fuzz", rest @ ..] => vec![fuzz(rest)?],
+        ["bench"] => vec![bench(None)?],
+        ["bench", name] => vec![bench(Some(name))?],
+        _ => return Err(Usage(format!("`{}` is not a command", args.join(" ")))),
+    })
+}
+
+fn arrows() -> Stage {
+    Stage::new("arrows", arrows::check)
+}
+
+fn lint_without_fmt() -> [Stage; 3] {
+    [
+        Stage::new("deny", lint::deny),
+        Stage::new("clippy", lint::clippy),
+        Stage::new("doc", lint::doc),
+    ]
+}
+
+fn nostd() -> Stage {
+    Stage::new("nostd", nostd::check)
+}
+
+fn features() -> Stage {
+    Stage::new("features", features::check)
+}
+
+fn test() -> Stage {
+    Stage::new("test", test::check)
+}
+
+fn interop(seed: u32) -> Vec<Stage> {
+    vec![
+        Stage::new("interop", move || interop::check(seed)),
+        Stage::new("capture", move || interop::check_capture(seed)),
+    ]
+}
+
+/// `fuzz`, `fuzz SECS`, `fuzz TARGET` or `fuzz TARGET SECS`.
+fn fuzz(args: &[&str]) -> Result<Stage, Usage> {
+    let all = fuzz::targets().map_err(usage)?;
+    let (targets, seconds) = match args {
+        [] => (all, fuzz::CI_SECONDS),
+        [seconds] if number(seconds).is_ok() => (all, number(seconds)?),
+        [target] => (vec![(*target).to_owned()], fuzz::CI_SECONDS),
+        [target, seconds] => (vec![(*target).to_owned()], number(seconds)?),
+        _ => return Err(Usage("fuzz takes a target and seconds".to_owned())),
+    };
+    let known = fuzz::targets().map_err(usage)?;
+    match targets.iter().find(|target| !known.contains(target)) {
+        Some(unknown) => Err(Usage(format!(
+            "no fuzz target `{unknown}`, only {}",
+            known.join(", ")
+        ))),
+        None => Ok(Stage::new("fuzz", move || fuzz::check(&targets, seconds))),
+    }
+}
+
+fn bench(name: Option<&str>) -> Result<Stage, Usage> {
+    let mut benches = bench::all().map_err(usage)?;
+    let known: Vec<String> = benches.iter().map(|bench| bench.name.clone()).collect();
+    if let Some(name) = name {
+        benches.retain(|bench| bench.name == name);
+    }
+    if benches.is_empty() {
+        return Err(Usage(format!(
+            "no such bench; there are: {}",
+            known.join(", ")
+        )));
+    }
+    Ok(Stage::new("bench", move || {
+        benches.iter().try_for_each(bench::Bench::run)
+    }))
+}
+
+fn number(text: &str) -> Result<u32, Usage> {
+    text.parse()
+        .map_err(|_| Usage(format!("`{text}` is not a number")))
+}
+
+fn usage(stop: Stop) -> Usage {
+    match stop {
+        Stop::Skipped(sentence) | Stop::Failed(sentence) => Usage(sentence),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_of_the_help_exists() {
+        let commands = HELP.lines().filter_map(|line| line.strip_prefix("  "));
+        for command in commands.filter_map(|line| line.split_whitespace().next()) {
+            if command != "bench" {
+                assert!(stages(&[command]).is_ok(), "{command}");
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_usage_is_an_error() {
+        for wrong in [
+            &["nonsense"][..],
+            &["test", "x"],
+            &["fuzz", "x"],
+            &["interop", "x"],
+        ] {
+            assert!(stages(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}
