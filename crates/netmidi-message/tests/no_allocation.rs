@@ -1,7 +1,8 @@
 //! The stream parser allocates nothing, once its buffer has the size of the longest message.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use core::alloc::{GlobalAlloc, Layout};
+use core::sync::atomic::{AtomicUsize, Ordering};
+use std::alloc::System;
 
 use netmidi_message::{ArrayBuffer, StreamParser};
 use netmidi_testkit::Stream;

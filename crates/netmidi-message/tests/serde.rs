@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 fn through_json<T: Serialize + DeserializeOwned>(value: &T) -> T {
-    let json = serde_json::to_string(value).unwrap();
+    let json = serde_json::to_string(value).expect("JSON");
     serde_json::from_str(&json).unwrap_or_else(|error| panic!("{json}: {error}"))
 }
 

@@ -1,5 +1,7 @@
 //! Nothing is lost in silence, and nothing grows beyond its limit.
 
+use core::mem::take;
+
 use netmidi_message::{
     ArrayBuffer, DEFAULT_SYSEX_LIMIT, Dialect, DiscardReason, StreamEvent, StreamParser,
 };
@@ -53,7 +55,7 @@ impl Model {
 
     /// Something ends what is open.
     fn end(&mut self, reason: Option<&'static str>) {
-        let open = std::mem::take(&mut self.open);
+        let open = take(&mut self.open);
         if matches!(self.status, 0xF4 | 0xF5) && !open.is_empty() {
             self.say(open);
         } else {
@@ -86,7 +88,7 @@ impl Model {
             0xF4 | 0xF5 if mido => self.lose("undefined", &[octet]),
             0xF7 => match self.status {
                 0xF0 if !self.overlong => {
-                    let mut message = std::mem::take(&mut self.open);
+                    let mut message = take(&mut self.open);
                     message.push(0xF7);
                     self.say(message);
                     self.end(None);
@@ -128,7 +130,7 @@ impl Model {
         let expected = match self.status {
             0xF0 | 0xF4 | 0xF5 => {
                 if data > self.limit {
-                    let open = std::mem::take(&mut self.open);
+                    let open = take(&mut self.open);
                     self.lose("too-long", &open);
                     self.overlong = true;
                 }
@@ -138,8 +140,8 @@ impl Model {
             _ => 2,
         };
         if data == expected {
-            let mut message = std::mem::take(&mut self.open);
-            if message[0] < 0x80 {
+            let mut message = take(&mut self.open);
+            if message.first() != Some(&self.status) {
                 message.insert(0, self.status);
             }
             self.running = match (self.dialect, self.status) {
