@@ -3,7 +3,7 @@
 use core::mem::take;
 
 use netmidi_message::{
-    ArrayBuffer, DEFAULT_SYSEX_LIMIT, Dialect, DiscardReason, StreamEvent, StreamParser,
+    ArrayBuffer, DEFAULT_SYSEX_LIMIT, Dialect, DiscardReason, Message, StreamEvent, StreamParser,
 };
 use netmidi_testkit::fuzz::{Said, assert_all_accounted, listen};
 use netmidi_testkit::{Rng, Stream, to_hex};
@@ -332,6 +332,20 @@ fn real_time_comes_through_while_too_long_a_message_is_thrown_away() {
             .collect();
         assert_eq!(messages, [0xF8, 0xFA, 0x90]);
     }
+}
+
+#[test]
+fn a_sysex_in_one_piece_is_not_copied() {
+    let octets = sysex(300);
+    let mut parser = StreamParser::new().sysex_limit(300);
+    let mut seen = 0;
+    parser.feed(&octets, |event| {
+        if let StreamEvent::Message(Message::SysEx(message)) = event {
+            assert_eq!(message.data().as_ptr_range(), octets[1..301].as_ptr_range());
+            seen += 1;
+        }
+    });
+    assert_eq!(seen, 1);
 }
 
 #[test]
