@@ -11,7 +11,7 @@ use crate::rng::Rng;
 ///
 /// The mix, in parts of 1,000 messages: notes 351, controllers 347, pitch bend 184, pressure 41,
 /// program 6, system common 8, real time 61, and system exclusive 2 (5 % of the octets; most have
-/// 8 to 87 data octets, one in 64 has 400 to 1,599). About three channel messages in four come in
+/// 8 to 87 data octets, one in 64 has 400 to 1,599). About two channel messages in three come in
 /// bursts on one channel, so that about 60 % of all messages go by running status. A third of the
 /// real-time messages stand inside another message. About 2.4 octets a message.
 #[derive(Clone, Debug)]
