@@ -10,8 +10,15 @@
     reason = "test support: a panic here is a failed test"
 )]
 
+pub mod fuzz;
 mod hex;
+mod packets;
+mod strategies_wire;
 mod vectors;
 
 pub use hex::{from_hex, to_hex};
+pub use packets::{TimedMessage, pack, rewrite, unpack};
+pub use strategies_wire::{
+    OwnedCommand, OwnedTimedCommand, budget, control, message, timed_commands, timed_messages,
+};
 pub use vectors::{Vector, vectors};

@@ -276,6 +276,12 @@ impl<'a> RtpPacket<'a> {
         self.padding != 0
     }
 
+    /// How many octets of padding there are, the one that counts them included.
+    #[must_use]
+    pub const fn padding(&self) -> u8 {
+        self.padding
+    }
+
     /// What the packet carries, without the padding.
     #[must_use]
     #[inline]

@@ -71,7 +71,7 @@ pub enum Pushed {
     /// Nothing was written: push it into another packet.
     Full,
     /// Nothing was written, and in another packet it would be the same: an undefined message
-    /// (F4, F5), which cannot be cut, is longer than an empty packet.
+    /// (F4, F5), which cannot be cut, is longer than an empty packet takes.
     TooLong,
 }
 
@@ -188,16 +188,10 @@ impl<'b> PacketWriter<'b> {
     #[must_use]
     #[inline]
     pub const fn room(&self) -> usize {
-        let limit = self.out.len() - self.reserved;
-        let limit = if limit < LIST + MAX_LIST {
-            limit
-        } else {
-            LIST + MAX_LIST
-        };
         if self.closed {
             0
         } else {
-            limit.saturating_sub(self.end)
+            (LIST + self.capacity()).saturating_sub(self.end)
         }
     }
 
@@ -207,8 +201,9 @@ impl<'b> PacketWriter<'b> {
     /// `taken` is 0, except for a system exclusive message that was begun in an earlier packet:
     /// then it is the number that came with [`Pushed::Part`]. Other messages do not look at it.
     ///
-    /// An empty packet takes at least a part of any message, if `at` is not more than
-    /// [`Delta::MAX`] after the timestamp in its header.
+    /// An empty packet takes at least a part of any message that is not
+    /// [`TooLong`](Pushed::TooLong), if `at` is not more than [`Delta::MAX`] after the timestamp in
+    /// its header.
     #[inline]
     pub fn push(&mut self, at: RtpTimestamp, message: Message<'_>, taken: usize) -> Pushed {
         let Some(delta) = self.delta_to(at) else {
@@ -216,6 +211,10 @@ impl<'b> PacketWriter<'b> {
         };
         match message {
             Message::SysEx(sysex) => self.push_sysex(delta, sysex.data(), taken),
+            // With any delta time, so that the answer does not depend on the packet.
+            Message::Undefined(it) if it.encoded_len() + 1 + Delta::MAX_LEN > self.capacity() => {
+                Pushed::TooLong
+            }
             _ => {
                 let running = self.running_status == RunningStatus::On;
                 self.push_message(delta, message, running)
@@ -251,7 +250,7 @@ impl<'b> PacketWriter<'b> {
             Some(Command::SysEx(segment)) => self.write_segment(delta, segment),
             None => {
                 let Some(to) = self.claim(delta, true, 0) else {
-                    return self.refusal();
+                    return Pushed::Full;
                 };
                 self.commit(to, delta);
                 self.closed = true;
@@ -289,13 +288,11 @@ impl<'b> PacketWriter<'b> {
         Delta::new(at.distance_from(self.time).max(0).cast_unsigned())
     }
 
-    /// What to answer when something did not fit.
-    const fn refusal(&self) -> Pushed {
-        if self.is_empty() {
-            Pushed::TooLong
-        } else {
-            Pushed::Full
-        }
+    /// The longest list that this packet can get.
+    #[inline]
+    const fn capacity(&self) -> usize {
+        let free = self.out.len() - LIST - self.reserved;
+        if free < MAX_LIST { free } else { MAX_LIST }
     }
 
     /// Any message but a system exclusive one.
@@ -321,7 +318,7 @@ impl<'b> PacketWriter<'b> {
         };
         let octets = octets.get(skip..len).unwrap_or_default();
         let Some(at) = self.claim(delta, false, octets.len()) else {
-            return self.refusal();
+            return Pushed::Full;
         };
         if let Some(to) = self.out.get_mut(at..at + octets.len()) {
             to.copy_from_slice(octets);
@@ -381,7 +378,11 @@ impl<'b> PacketWriter<'b> {
     fn write_framed(&mut self, delta: Delta, head: u8, data: &[u8], tail: u8) -> Pushed {
         let len = data.len() + 2;
         let Some(at) = self.claim(delta, false, len) else {
-            return self.refusal();
+            return if len > self.capacity() {
+                Pushed::TooLong
+            } else {
+                Pushed::Full
+            };
         };
         if let Some([first, middle @ .., last]) = self.out.get_mut(at..at + len) {
             *first = head;
