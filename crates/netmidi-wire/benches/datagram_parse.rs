@@ -1,5 +1,7 @@
 //! The way of one packet with three commands, in and out.
 
+#![allow(clippy::indexing_slicing, reason = "a panic here is a failed bench")]
+
 use core::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};

@@ -1,5 +1,7 @@
 //! The golden vectors: what an independent decoder reads, and for the canonical ones the way back.
 
+#![allow(clippy::indexing_slicing, reason = "a panic here is a failed test")]
+
 use netmidi_message::Message;
 use netmidi_testkit::{Vector, rewrite, to_hex, vectors};
 use netmidi_wire::{

@@ -1,5 +1,7 @@
 //! What is written reads back the same.
 
+#![allow(clippy::unwrap_used, reason = "a panic here is a failed test")]
+
 use netmidi_message::{ChannelStatus, Message};
 use netmidi_testkit::{
     budget, control, pack, rewrite, timed_commands, timed_messages, to_hex, unpack,

@@ -1,5 +1,11 @@
 //! What is sent, octet by octet.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a panic here is a failed test"
+)]
+
 use netmidi_message::{Message, SysEx};
 use netmidi_testkit::{from_hex, to_hex};
 use netmidi_wire::{
