@@ -157,7 +157,7 @@ impl RtpHeader {
 /// ```text
 /// fixed header | CSRC list | header extension | payload | padding
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct RtpPacket<'a> {
     header: RtpHeader,
     csrc: Csrc<'a>,

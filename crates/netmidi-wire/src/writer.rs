@@ -109,6 +109,9 @@ const MIN_SEGMENT: usize = 16;
 impl<'b> PacketWriter<'b> {
     /// Begins a packet at the start of `out`.
     ///
+    /// The timestamp in `header` is best that of the first message: then the list begins without
+    /// a delta time (Z=0), which is the only kind of list that pymidi and LeovR/rtp-midi read.
+    ///
     /// # Errors
     /// When `out` is shorter than the budget.
     #[inline]
