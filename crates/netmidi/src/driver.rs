@@ -73,7 +73,6 @@ impl Driver {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.shared.register_driver(cx.waker());
         // What the user sent goes out before anything new is read.
         self.take_requests();
         self.drain(cx);
@@ -90,7 +89,7 @@ impl Driver {
         if self.session.is_finished() && self.blocked.is_none() {
             return Poll::Ready(());
         }
-        if again {
+        if again || !self.shared.may_sleep(cx.waker()) {
             cx.waker().wake_by_ref();
         }
         Poll::Pending

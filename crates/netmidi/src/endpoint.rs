@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::driver::Driver;
 use crate::error::{Error, SendError};
 use crate::event::{Event, Handler};
-use crate::shared::{Recipient, Shared};
+use crate::shared::{Recipient, Shared, Taken};
 use crate::sockets::{PairAddresses, Sockets};
 
 /// The control port that is customary for AppleMIDI.
@@ -175,12 +175,13 @@ impl Stream for Endpoint {
         if this.ended {
             return Poll::Ready(None);
         }
-        this.handle.shared.register_reader(cx.waker());
-        this.ended = this.handle.shared.take_events(&mut this.events);
-        match this.events.pop_front() {
-            Some(event) => Poll::Ready(Some(event)),
-            None if this.ended => Poll::Ready(None),
-            None => Poll::Pending,
+        match this.handle.shared.take_events(&mut this.events, cx.waker()) {
+            Taken::Some => Poll::Ready(this.events.pop_front()),
+            Taken::NoneYet => Poll::Pending,
+            Taken::Ended => {
+                this.ended = true;
+                Poll::Ready(None)
+            }
         }
     }
 }

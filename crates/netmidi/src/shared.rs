@@ -1,9 +1,12 @@
 //! What the driver and the user's handles share: two queues and who is connected.
+//!
+//! Each queue keeps the waker of whoever waits at its other end beside its contents: one lock
+//! serves for both, and nobody is woken who is awake.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
-use futures::task::AtomicWaker;
 use netmidi_message::{Message, MessageBuf};
 use netmidi_session::{ParticipantId, Time};
 
@@ -36,11 +39,7 @@ pub(crate) enum Recipient {
 #[derive(Debug)]
 pub(crate) struct Shared {
     requests: Mutex<Requests>,
-    /// Wakes the driver when there is a request.
-    driver: AtomicWaker,
     events: Mutex<Events>,
-    /// Wakes the reader of events.
-    reader: AtomicWaker,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +48,10 @@ struct Requests {
     octets: usize,
     connected: BTreeSet<ParticipantId>,
     closed: bool,
+    /// The user's queue of events has room again, for which the driver waits.
+    room: bool,
+    /// The driver, while it sleeps.
+    driver: Option<Waker>,
 }
 
 #[derive(Debug)]
@@ -58,21 +61,31 @@ struct Events {
     /// The driver has more and waits for room.
     driver_waits: bool,
     ended: bool,
+    /// The reader, while it waits for an event.
+    reader: Option<Waker>,
+}
+
+/// What the reader of events found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Taken {
+    Some,
+    /// The reader is woken when there are more.
+    NoneYet,
+    /// And there will be none.
+    Ended,
 }
 
 impl Shared {
     pub(crate) fn new(max_events: usize) -> Self {
-        let events = Events {
-            queue: VecDeque::new(),
-            limit: max_events,
-            driver_waits: false,
-            ended: false,
-        };
         Self {
             requests: Mutex::default(),
-            driver: AtomicWaker::new(),
-            events: Mutex::new(events),
-            reader: AtomicWaker::new(),
+            events: Mutex::new(Events {
+                queue: VecDeque::new(),
+                limit: max_events,
+                driver_waits: false,
+                ended: false,
+                reader: None,
+            }),
         }
     }
 
@@ -105,8 +118,7 @@ impl Shared {
             to,
             message: message.to_buf(),
         });
-        drop(requests);
-        self.driver.wake();
+        wake(requests);
         Ok(())
     }
 
@@ -120,8 +132,7 @@ impl Shared {
             return Err(SendError::NotConnected { participant });
         }
         requests.queue.push_back(Request::Leave(participant));
-        drop(requests);
-        self.driver.wake();
+        wake(requests);
         Ok(())
     }
 
@@ -130,41 +141,52 @@ impl Shared {
         if !requests.closed {
             requests.closed = true;
             requests.queue.push_back(Request::Close);
-            drop(requests);
-            self.driver.wake();
+            wake(requests);
         }
     }
 
     // For the reader of events.
 
-    pub(crate) fn register_reader(&self, waker: &std::task::Waker) {
-        self.reader.register(waker);
-    }
-
-    /// Swaps the waiting events against an empty queue. Returns whether no more will come.
-    pub(crate) fn take_events(&self, into: &mut VecDeque<Event>) -> bool {
+    /// Swaps the waiting events against an empty queue.
+    pub(crate) fn take_events(&self, into: &mut VecDeque<Event>, reader: &Waker) -> Taken {
         let mut events = lock(&self.events);
-        std::mem::swap(&mut events.queue, into);
-        let ended = events.ended;
-        let driver_waits = std::mem::take(&mut events.driver_waits);
+        if events.queue.is_empty() {
+            if events.ended {
+                return Taken::Ended;
+            }
+            remember(&mut events.reader, reader);
+            return Taken::NoneYet;
+        }
+        core::mem::swap(&mut events.queue, into);
+        let driver_waits = core::mem::take(&mut events.driver_waits);
         drop(events);
         if driver_waits {
-            self.driver.wake();
+            let mut requests = lock(&self.requests);
+            requests.room = true;
+            wake(requests);
         }
-        ended
+        Taken::Some
     }
 
     // For the driver.
-
-    pub(crate) fn register_driver(&self, waker: &std::task::Waker) {
-        self.driver.register(waker);
-    }
 
     /// Swaps the waiting requests against an empty queue.
     pub(crate) fn take_requests(&self, into: &mut VecDeque<Request>) {
         let mut requests = lock(&self.requests);
         requests.octets = 0;
-        std::mem::swap(&mut requests.queue, into);
+        core::mem::swap(&mut requests.queue, into);
+    }
+
+    /// The driver wants to be woken for the next request, or for room that it waits for. Returns
+    /// whether it may sleep: there is neither yet.
+    pub(crate) fn may_sleep(&self, driver: &Waker) -> bool {
+        let mut requests = lock(&self.requests);
+        let room = core::mem::take(&mut requests.room);
+        let may_sleep = requests.queue.is_empty() && !room;
+        if may_sleep {
+            remember(&mut requests.driver, driver);
+        }
+        may_sleep
     }
 
     pub(crate) fn connected(&self, participant: ParticipantId) {
@@ -186,11 +208,13 @@ impl Shared {
 
     /// Hands events over, emptying `from`.
     pub(crate) fn push_events(&self, from: &mut Vec<Event>) {
-        if from.is_empty() {
-            return;
+        let mut events = lock(&self.events);
+        events.queue.extend(from.drain(..));
+        let reader = events.reader.take();
+        drop(events);
+        if let Some(reader) = reader {
+            reader.wake();
         }
-        lock(&self.events).queue.extend(from.drain(..));
-        self.reader.wake();
     }
 
     /// No more events will come, no more requests are heard.
@@ -200,8 +224,29 @@ impl Shared {
         requests.queue.clear();
         requests.connected.clear();
         drop(requests);
-        lock(&self.events).ended = true;
-        self.reader.wake();
+        let mut events = lock(&self.events);
+        events.ended = true;
+        let reader = events.reader.take();
+        drop(events);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
+/// Wakes the driver if it sleeps, after letting go of the lock.
+fn wake(mut requests: MutexGuard<'_, Requests>) {
+    let driver = requests.driver.take();
+    drop(requests);
+    if let Some(driver) = driver {
+        driver.wake();
+    }
+}
+
+/// Keeps a waker, unless the one that is kept wakes the same task.
+fn remember(kept: &mut Option<Waker>, waker: &Waker) {
+    if !kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
+        *kept = Some(waker.clone());
     }
 }
 
