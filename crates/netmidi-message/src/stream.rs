@@ -540,6 +540,7 @@ impl<B: SysExBuffer> StreamParser<B> {
         rest
     }
 
+    /// Takes an F7. What it can end has cancelled the running status when it began.
     fn take_end(&mut self, at: u64, sink: &mut impl FnMut(StreamEvent<'_>)) {
         match self.pending {
             Pending::SysEx => {
@@ -559,7 +560,6 @@ impl<B: SysExBuffer> StreamParser<B> {
                 discard(DiscardReason::StrayEnd, &[0xF7], at, sink);
             }
         }
-        self.running = 0;
     }
 
     fn take_real_time(&mut self, octet: u8, at: u64, sink: &mut impl FnMut(StreamEvent<'_>)) {

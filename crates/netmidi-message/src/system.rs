@@ -79,6 +79,9 @@ impl SystemCommon {
 }
 
 /// A system real-time message: one octet, F8 to FF, allowed anywhere in a stream.
+///
+/// Serialised by itself it is its name, `"timing_clock"`; as a [`Message`](crate::Message) it is an
+/// object with a `type`, as all messages are.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]

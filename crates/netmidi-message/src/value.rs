@@ -131,7 +131,8 @@ impl U14 {
 ///
 /// There is no conversion from a bare number, because people count channels from 1 and the wire
 /// counts them from 0: say which with [`from_index`](Self::from_index) or
-/// [`from_number`](Self::from_number). `Debug` prints the number people use, `Ch1` to `Ch16`.
+/// [`from_number`](Self::from_number). `Debug` prints the number people use, `Ch1` to `Ch16`;
+/// serialised it is the index, 0 to 15.
 #[derive(Clone, Copy, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(transparent))]
@@ -438,7 +439,7 @@ impl fmt::Display for Controller {
     }
 }
 
-/// The position of the pitch wheel: 0 to 16,383, at rest in the middle.
+/// The position of the pitch wheel: 0 to 16,383, at rest in the middle. Serialised it is that number.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(transparent))]

@@ -108,12 +108,12 @@ impl Outbound {
                     break;
                 }
                 Pushed::Full => break,
-                Pushed::TooLong => {
-                    // Refused when it was sent; here only so that nothing can block the queue.
-                    self.drop_first();
-                    break;
-                }
+                // Refused when it was sent; here only so that nothing can block the queue.
+                Pushed::TooLong => self.drop_first(),
             }
+        }
+        if writer.is_empty() {
+            return Ok(None);
         }
         self.seq = self.seq.next();
         Ok(Some(Emitted {

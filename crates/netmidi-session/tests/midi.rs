@@ -216,14 +216,14 @@ fn undefined_messages_are_sent_only_when_configured() {
         error,
         SendError::TooLarge {
             octets: 2002,
-            max: 1010
+            max: 1006
         }
     );
     // The longest that is taken does go out.
-    let longest = vec![1; 1008];
+    let longest = vec![1; 1004];
     let longest = Undefined::new(UndefinedStatus::F4, &longest).unwrap();
     session.send(Time::ZERO, id, longest.into()).unwrap();
-    assert_eq!(transmits(&mut session)[0].1.len(), 1024);
+    assert_eq!(transmits(&mut session)[0].1.len(), 1020);
 }
 
 #[test]

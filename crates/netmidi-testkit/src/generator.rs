@@ -11,7 +11,7 @@ use crate::rng::Rng;
 ///
 /// The mix, in parts of 1,000 messages: notes 351, controllers 347, pitch bend 184, pressure 41,
 /// program 6, system common 8, real time 61, and system exclusive 2 (5 % of the octets; most have
-/// 8 to 125 data octets, one in 64 has 400 to 1,599). About three channel messages in four come in
+/// 8 to 87 data octets, one in 64 has 400 to 1,599). About two channel messages in three come in
 /// bursts on one channel, so that about 60 % of all messages go by running status. A third of the
 /// real-time messages stand inside another message. About 2.4 octets a message.
 #[derive(Clone, Debug)]
@@ -133,7 +133,7 @@ impl Writer {
     fn sysex(&mut self, may_interrupt: bool) {
         let len = match self.rng.below(64) {
             0 => 400 + self.rng.below(1200),
-            _ => 8 + self.rng.below(118),
+            _ => 8 + self.rng.below(80),
         };
         let data: Vec<u8> = (0..len).map(|_| self.rng.data()).collect();
         let mut octets = vec![0xF0];
@@ -267,7 +267,7 @@ mod tests {
         let real_time = count(|m| matches!(m, MessageBuf::RealTime(_)));
         let common = count(|m| matches!(m, MessageBuf::Common(_)));
         assert!(
-            (40..=80).contains(&sysex),
+            (45..=57).contains(&sysex),
             "{sysex} in 1000 octets are SysEx"
         );
         assert!(

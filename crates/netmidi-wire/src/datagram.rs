@@ -5,7 +5,7 @@ use crate::error::ParseError;
 use crate::rtp::RtpPacket;
 
 /// A datagram from either of the two ports of a session.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Datagram<'a> {
     /// It begins with FF FF: a packet of Apple's session protocol.
     Control(Control<'a>),

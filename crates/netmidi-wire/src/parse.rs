@@ -1,6 +1,8 @@
 //! Reading with nom. The only place where its errors become [`ParseError`].
 
-use netmidi_message::{ChannelStatus, Message, MessageError, Undefined, UndefinedStatus};
+use netmidi_message::{
+    ChannelMessage, ChannelStatus, Message, MessageError, U7, Undefined, UndefinedStatus,
+};
 use nom::bytes::complete::take_while;
 use nom::error::{ErrorKind, ParseError as NomError};
 use nom::{IResult, Parser};
@@ -119,8 +121,28 @@ pub(crate) fn delta(input: &[u8]) -> Parsed<'_, Delta> {
     Err(Fault::new(input, Why::DeltaTooLong))
 }
 
-/// One command, and the running status that holds after it (RFC 6295 §3.2).
+/// The channel command that nearly every list begins with, or `None` for [`command`] to tell what
+/// it is instead: this one is short enough to be inlined, which halves the time a list takes.
 #[inline]
+pub(crate) fn channel(
+    input: &[u8],
+    running: Option<ChannelStatus>,
+) -> Option<(&[u8], (ChannelMessage, ChannelStatus))> {
+    let (&first, rest) = input.split_first()?;
+    let (status, data) = match ChannelStatus::new(first) {
+        Some(status) => (status, rest),
+        None => (running?, input),
+    };
+    let (first, second, rest) = match *data {
+        [first, second, ref rest @ ..] if status.data_len() == 2 => (first, second, rest),
+        [first, ref rest @ ..] if status.data_len() == 1 => (first, 0, rest),
+        _ => return None,
+    };
+    let message = ChannelMessage::from_parts(status, U7::new(first)?, U7::new(second)?);
+    Some((rest, (message, status)))
+}
+
+/// One command, and the running status that holds after it (RFC 6295 §3.2).
 pub(crate) fn command(
     input: &[u8],
     running: Option<ChannelStatus>,

@@ -6,7 +6,7 @@ use core::iter::FusedIterator;
 use netmidi_message::BufferTooSmall;
 use nom::Parser;
 use nom::bytes::complete::take;
-use nom::number::complete::{be_u8, be_u16, be_u32};
+use nom::number::complete::be_u16;
 
 use crate::commands::CommandSection;
 use crate::encode::put_all;
@@ -157,7 +157,7 @@ impl RtpHeader {
 /// ```text
 /// fixed header | CSRC list | header extension | payload | padding
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct RtpPacket<'a> {
     header: RtpHeader,
     csrc: Csrc<'a>,
@@ -176,10 +176,11 @@ impl<'a> RtpPacket<'a> {
     #[inline]
     pub fn parse(octets: &'a [u8]) -> Result<Self, ParseError> {
         let end = octets.len();
-        let fixed = (be_u8, be_u8, be_u16, be_u32, be_u32);
-        let (rest, (first, second, seq, timestamp, ssrc)) = parse::fields(octets, fixed, || {
-            ParseError::TruncatedRtpHeader { offset: end }
-        })?;
+        // Every packet comes this way: one look at the length is faster than five.
+        let Some((fixed, rest)) = octets.split_first_chunk::<{ RtpHeader::LEN }>() else {
+            return Err(ParseError::TruncatedRtpHeader { offset: end });
+        };
+        let [first, second, s0, s1, t0, t1, t2, t3, i0, i1, i2, i3] = *fixed;
         if first >> 6 != VERSION {
             return Err(ParseError::BadRtpVersion {
                 version: first >> 6,
@@ -188,9 +189,9 @@ impl<'a> RtpPacket<'a> {
         let header = RtpHeader {
             marker: second & MARKER != 0,
             payload_type: PayloadType(second & !MARKER),
-            seq: SeqNum(seq),
-            timestamp: RtpTimestamp(timestamp),
-            ssrc: Ssrc(ssrc),
+            seq: SeqNum(u16::from_be_bytes([s0, s1])),
+            timestamp: RtpTimestamp(u32::from_be_bytes([t0, t1, t2, t3])),
+            ssrc: Ssrc(u32::from_be_bytes([i0, i1, i2, i3])),
         };
         let count = first & CSRC_COUNT;
         let (rest, csrc) = parse::fields(rest, take(usize::from(count) * 4), || {
@@ -274,6 +275,12 @@ impl<'a> RtpPacket<'a> {
     #[must_use]
     pub const fn is_padded(&self) -> bool {
         self.padding != 0
+    }
+
+    /// How many octets of padding there are, the one that counts them included.
+    #[must_use]
+    pub const fn padding(&self) -> u8 {
+        self.padding
     }
 
     /// What the packet carries, without the padding.

@@ -38,11 +38,13 @@ impl PacketBudget {
         self.0 as usize
     }
 
-    /// Octets of the longest command that an empty packet takes uncut, as it stands in the list.
+    /// Octets of the longest command, as it stands in the list, that every empty packet takes
+    /// uncut whatever its delta time.
     #[must_use]
     pub const fn longest_command(self) -> usize {
         let room = self.get() - LIST;
-        if room < MAX_LIST { room } else { MAX_LIST }
+        let list = if room < MAX_LIST { room } else { MAX_LIST };
+        list - Delta::MAX_LEN
     }
 }
 
@@ -78,7 +80,7 @@ pub enum Pushed {
     /// Nothing was written: push it into another packet.
     Full,
     /// Nothing was written, and in another packet it would be the same: an undefined message
-    /// (F4, F5), which cannot be cut, is longer than an empty packet.
+    /// (F4, F5), which cannot be cut, is longer than an empty packet takes.
     TooLong,
 }
 
@@ -115,6 +117,9 @@ const MIN_SEGMENT: usize = 16;
 
 impl<'b> PacketWriter<'b> {
     /// Begins a packet at the start of `out`.
+    ///
+    /// The timestamp in `header` is best that of the first message: then the list begins without
+    /// a delta time (Z=0), which is the only kind of list that pymidi and LeovR/rtp-midi read.
     ///
     /// # Errors
     /// When `out` is shorter than the budget.
@@ -195,16 +200,10 @@ impl<'b> PacketWriter<'b> {
     #[must_use]
     #[inline]
     pub const fn room(&self) -> usize {
-        let limit = self.out.len() - self.reserved;
-        let limit = if limit < LIST + MAX_LIST {
-            limit
-        } else {
-            LIST + MAX_LIST
-        };
         if self.closed {
             0
         } else {
-            limit.saturating_sub(self.end)
+            (LIST + self.capacity()).saturating_sub(self.end)
         }
     }
 
@@ -214,8 +213,9 @@ impl<'b> PacketWriter<'b> {
     /// `taken` is 0, except for a system exclusive message that was begun in an earlier packet:
     /// then it is the number that came with [`Pushed::Part`]. Other messages do not look at it.
     ///
-    /// An empty packet takes at least a part of any message, if `at` is not more than
-    /// [`Delta::MAX`] after the timestamp in its header.
+    /// An empty packet takes at least a part of any message that is not
+    /// [`TooLong`](Pushed::TooLong), if `at` is not more than [`Delta::MAX`] after the timestamp in
+    /// its header.
     #[inline]
     pub fn push(&mut self, at: RtpTimestamp, message: Message<'_>, taken: usize) -> Pushed {
         let Some(delta) = self.delta_to(at) else {
@@ -223,6 +223,10 @@ impl<'b> PacketWriter<'b> {
         };
         match message {
             Message::SysEx(sysex) => self.push_sysex(delta, sysex.data(), taken),
+            // With any delta time, so that the answer does not depend on the packet.
+            Message::Undefined(it) if it.encoded_len() + 1 + Delta::MAX_LEN > self.capacity() => {
+                Pushed::TooLong
+            }
             _ => {
                 let running = self.running_status == RunningStatus::On;
                 self.push_message(delta, message, running)
@@ -258,7 +262,7 @@ impl<'b> PacketWriter<'b> {
             Some(Command::SysEx(segment)) => self.write_segment(delta, segment),
             None => {
                 let Some(to) = self.claim(delta, true, 0) else {
-                    return self.refusal();
+                    return Pushed::Full;
                 };
                 self.commit(to, delta);
                 self.closed = true;
@@ -296,13 +300,11 @@ impl<'b> PacketWriter<'b> {
         Delta::new(at.distance_from(self.time).max(0).cast_unsigned())
     }
 
-    /// What to answer when something did not fit.
-    const fn refusal(&self) -> Pushed {
-        if self.is_empty() {
-            Pushed::TooLong
-        } else {
-            Pushed::Full
-        }
+    /// The longest list that this packet can get.
+    #[inline]
+    const fn capacity(&self) -> usize {
+        let free = self.out.len() - LIST - self.reserved;
+        if free < MAX_LIST { free } else { MAX_LIST }
     }
 
     /// Any message but a system exclusive one.
@@ -328,7 +330,7 @@ impl<'b> PacketWriter<'b> {
         };
         let octets = octets.get(skip..len).unwrap_or_default();
         let Some(at) = self.claim(delta, false, octets.len()) else {
-            return self.refusal();
+            return Pushed::Full;
         };
         if let Some(to) = self.out.get_mut(at..at + octets.len()) {
             to.copy_from_slice(octets);
@@ -388,7 +390,11 @@ impl<'b> PacketWriter<'b> {
     fn write_framed(&mut self, delta: Delta, head: u8, data: &[u8], tail: u8) -> Pushed {
         let len = data.len() + 2;
         let Some(at) = self.claim(delta, false, len) else {
-            return self.refusal();
+            return if len > self.capacity() {
+                Pushed::TooLong
+            } else {
+                Pushed::Full
+            };
         };
         if let Some([first, middle @ .., last]) = self.out.get_mut(at..at + len) {
             *first = head;

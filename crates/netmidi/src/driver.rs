@@ -29,6 +29,10 @@ pub(crate) struct Driver {
     peers: BTreeMap<ParticipantId, Arc<Peer>>,
     requests: VecDeque<Request>,
     events: Vec<Event>,
+    /// How many events the user's queue has room for, at the least.
+    room: usize,
+    /// When the clock was read last.
+    now: Time,
     /// Where datagrams are read to.
     incoming: Box<[u8]>,
     /// The datagram being sent.
@@ -53,6 +57,8 @@ impl Driver {
             peers: BTreeMap::new(),
             requests: VecDeque::new(),
             events: Vec::new(),
+            room: 0,
+            now: clock.now(),
             incoming: vec![0; DATAGRAM].into_boxed_slice(),
             outgoing: Vec::new(),
             blocked: None,
@@ -68,14 +74,15 @@ impl Driver {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.shared.register_driver(cx.waker());
-        self.take_requests();
         // What the user sent goes out before anything new is read.
+        self.take_requests();
         self.drain(cx);
-        let received = self.receive(cx);
+        let again = self.receive(cx);
         if let Some(due) = self.session.poll_timeout()
-            && self.alarm.poll(cx, &self.clock, due).is_ready()
+            && self.alarm.poll(cx, &self.clock, due, self.now).is_ready()
         {
-            self.session.handle_timeout(self.clock.now());
+            self.now = self.clock.now();
+            self.session.handle_timeout(self.now);
             self.drain(cx);
             // The next deadline is not armed yet.
             cx.waker().wake_by_ref();
@@ -83,28 +90,32 @@ impl Driver {
         if self.session.is_finished() && self.blocked.is_none() {
             return Poll::Ready(());
         }
-        if received {
-            // The user's tasks run before the sockets are asked again: what they answer to this
-            // datagram is then sent without waiting for that.
+        if again {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
     }
 
     /// Takes what has come in. Returns whether there may be more.
+    ///
+    /// Stops after a datagram that the user hears of: the user's tasks run next, and what they
+    /// answer is sent before the sockets are asked again. Where the peer answers at once, that
+    /// finds its next datagram without a wait, as in a plain loop of receiving and sending.
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
-        for received in 0..BATCH {
+        for _ in 0..BATCH {
             match self.sockets.poll_recv(cx, &mut self.incoming) {
-                Poll::Pending => return received > 0,
+                Poll::Pending => return false,
                 Poll::Ready(Err(error)) => {
                     // An ICMP error of an earlier datagram, or a passing shortage.
                     tracing::debug!(%error, "receiving failed");
                 }
                 Poll::Ready(Ok((len, local, from))) => {
+                    self.now = self.clock.now();
                     let octets = self.incoming.get(..len).unwrap_or_default();
-                    self.session
-                        .handle_datagram(self.clock.now(), local, from, octets);
-                    self.drain(cx);
+                    self.session.handle_datagram(self.now, local, from, octets);
+                    if self.drain(cx) {
+                        return true;
+                    }
                 }
             }
         }
@@ -157,10 +168,11 @@ impl Driver {
         }
     }
 
-    /// Empties the session after an input: transmits, then events.
-    fn drain(&mut self, cx: &mut Context<'_>) {
+    /// Empties the session after an input: transmits, then events. Returns whether there were any
+    /// for the user.
+    fn drain(&mut self, cx: &mut Context<'_>) -> bool {
         self.transmit(cx);
-        self.hand_over();
+        self.hand_over()
     }
 
     fn transmit(&mut self, cx: &mut Context<'_>) {
@@ -187,19 +199,24 @@ impl Driver {
     }
 
     /// Passes events on as long as the user takes them. When they do not, events stay in the
-    /// session, which bounds them and lets nobody new in.
-    fn hand_over(&mut self) {
-        let room = self.shared.room_for_events();
-        for _ in 0..room {
-            let Some(event) = self.session.poll_event() else {
-                break;
-            };
-            let Some(event) = self.translate(event) else {
-                continue;
-            };
-            self.events.push(event);
+    /// session, which bounds them and lets nobody new in. Returns whether there were any.
+    fn hand_over(&mut self) -> bool {
+        if self.room == 0 {
+            self.room = self.shared.room_for_events();
         }
+        while self.room > self.events.len()
+            && let Some(event) = self.session.poll_event()
+        {
+            if let Some(event) = self.translate(event) {
+                self.events.push(event);
+            }
+        }
+        if self.events.is_empty() {
+            return false;
+        }
+        self.room = self.room.saturating_sub(self.events.len());
         self.shared.push_events(&mut self.events);
+        true
     }
 
     fn translate(&mut self, event: Core) -> Option<Event> {
@@ -272,34 +289,28 @@ struct Alarm {
 }
 
 impl Alarm {
-    /// Ready once `due` has come.
-    fn poll(&mut self, cx: &mut Context<'_>, clock: &Clock, due: Time) -> Poll<()> {
+    /// Ready once `due` has come; `now` is a recent reading of the clock.
+    fn poll(&mut self, cx: &mut Context<'_>, clock: &Clock, due: Time, now: Time) -> Poll<()> {
+        // Set already, and not rung yet: the task is woken when it does.
+        if self
+            .rings_at
+            .is_some_and(|rings_at| rings_at <= due && rings_at > now)
+        {
+            return Poll::Pending;
+        }
         let instant = tokio::time::Instant::from_std(clock.instant(due));
         let sleep = match &mut self.sleep {
             Some(sleep) => {
-                if self.rings_at.is_none_or(|rings_at| rings_at > due) {
-                    sleep.as_mut().reset(instant);
-                    self.rings_at = Some(due);
-                }
+                sleep.as_mut().reset(instant);
                 sleep
             }
-            none => {
-                self.rings_at = Some(due);
-                none.insert(Box::pin(tokio::time::sleep_until(instant)))
-            }
+            none => none.insert(Box::pin(tokio::time::sleep_until(instant))),
         };
-        match sleep.as_mut().poll(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(()) => {
-                self.rings_at = None;
-                if clock.now() >= due {
-                    return Poll::Ready(());
-                }
-                // It was set for an earlier deadline that has moved.
-                sleep.as_mut().reset(instant);
-                self.rings_at = Some(due);
-                sleep.as_mut().poll(cx)
-            }
+        self.rings_at = Some(due);
+        let ready = sleep.as_mut().poll(cx);
+        if ready.is_ready() {
+            self.rings_at = None;
         }
+        ready
     }
 }

@@ -1,7 +1,5 @@
 //! What the fuzz targets do with their input. Each fails by panicking.
 
-use std::collections::VecDeque;
-
 use netmidi_message::{
     ArrayBuffer, Dialect, DiscardReason, Message, MessageBuf, StreamEvent, StreamParser,
     SysExBuffer,
@@ -75,13 +73,14 @@ pub fn assert_all_accounted(octets: &[u8], said: &[Said]) {
             at += 1;
         }
     }
-    let mut left: VecDeque<u8> = octets
+    let mut left: Vec<u8> = octets
         .iter()
         .zip(claimed)
         .filter_map(|(octet, claimed)| (!claimed).then_some(*octet))
         .collect();
     let real_time: Vec<u8> = left.iter().copied().filter(|o| *o >= 0xF8).collect();
     left.retain(|octet| *octet < 0xF8);
+    let mut left = &left[..];
     let mut said_real_time = Vec::new();
     for said in said {
         let Said::Message(message) = said else {
@@ -92,15 +91,15 @@ pub fn assert_all_accounted(octets: &[u8], said: &[Said]) {
             continue;
         }
         let mut encoded = &message.to_vec()[..];
-        if matches!(message, MessageBuf::Channel(_)) && left.front().is_some_and(|o| *o < 0x80) {
+        if matches!(message, MessageBuf::Channel(_)) && left.first().is_some_and(|o| *o < 0x80) {
             encoded = &encoded[1..];
         }
-        for octet in encoded {
-            assert_eq!(left.pop_front(), Some(*octet), "{message} in {octets:02x?}");
-        }
+        left = left
+            .strip_prefix(encoded)
+            .unwrap_or_else(|| panic!("{message} is not next in {octets:02x?}"));
         // An F7 right after an F4 or F5 belongs to it.
-        if matches!(message, MessageBuf::Undefined(_)) && left.front() == Some(&0xF7) {
-            left.pop_front();
+        if matches!(message, MessageBuf::Undefined(_)) {
+            left = left.strip_prefix(&[0xF7]).unwrap_or(left);
         }
     }
     assert_eq!(real_time, said_real_time, "{octets:02x?}");

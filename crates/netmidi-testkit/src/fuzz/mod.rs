@@ -4,6 +4,8 @@
 
 mod message;
 mod session;
+mod wire;
 
 pub use message::{Said, assert_all_accounted, listen, message_stream};
 pub use session::session_script;
+pub use wire::{wire_datagram, wire_roundtrip};

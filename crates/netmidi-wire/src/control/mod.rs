@@ -8,7 +8,6 @@ mod feedback;
 use core::fmt;
 
 use netmidi_message::BufferTooSmall;
-use nom::bytes::complete::take;
 
 pub use bitrate::BitrateLimit;
 pub use clock::{ClockCount, ClockSync, ClockTicks};
@@ -16,7 +15,6 @@ pub use exchange::{Exchange, ExchangeKind, SessionName, Token};
 pub use feedback::Feedback;
 
 use crate::error::ParseError;
-use crate::parse;
 
 /// What every session packet begins with.
 pub(crate) const SIGNATURE: [u8; 2] = [0xFF; 2];
@@ -61,13 +59,10 @@ impl<'a> Control<'a> {
         if found != SIGNATURE {
             return Err(ParseError::BadSignature { found });
         }
-        let (body, head) = parse::fields(octets, take(HEAD_LEN), || {
-            ParseError::TruncatedSignature { offset: end }
-        })?;
-        let command = match *head {
-            [_, _, first, second] => ControlCode([first, second]),
-            _ => return Err(ParseError::TruncatedSignature { offset: end }),
+        let Some(([_, _, letters @ ..], body)) = octets.split_first_chunk::<HEAD_LEN>() else {
+            return Err(ParseError::TruncatedSignature { offset: end });
         };
+        let command = ControlCode(*letters);
         if let Some(kind) = ExchangeKind::from_code(command) {
             return Exchange::parse(kind, body).map(Self::Exchange);
         }
