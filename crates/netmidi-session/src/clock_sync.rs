@@ -6,6 +6,12 @@ use crate::time::Time;
 
 /// Exchanges that the estimate is drawn from.
 const WINDOW: usize = 8;
+/// Exchanges that may overlap: a burst every 250 ms over a way of a second there and back, each
+/// datagram delivered twice.
+const OVERLAP: usize = 8;
+/// An exchange loses one tick of its worth in so many: two quartz clocks part by up to 100
+/// millionths, and half the round trip is what an exchange may be wrong by.
+const DRIFT: u64 = 5000;
 
 /// What one exchange told.
 #[derive(Clone, Copy, Debug)]
@@ -14,13 +20,16 @@ struct Sample {
     offset: i64,
     /// Time on the way there and back, in ticks.
     round_trip: u64,
+    /// When it ended, on our clock.
+    at: ClockTicks,
 }
 
 /// The peer's clock as seen from ours.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ClockSync {
-    /// The last CK1 we sent: the peer's first timestamp and ours.
-    answered: Option<(ClockTicks, ClockTicks)>,
+    /// The last CK1s we sent: the peer's first timestamp and ours.
+    answered: [Option<(ClockTicks, ClockTicks)>; OVERLAP],
+    next_answer: usize,
     samples: [Option<Sample>; WINDOW],
     next: usize,
 }
@@ -29,38 +38,51 @@ impl ClockSync {
     /// A CK0 came: the timestamps of the CK1 that answers it.
     pub(crate) fn answer(&mut self, now: Time, first: ClockTicks) -> [ClockTicks; 3] {
         let second = now.to_ticks();
-        self.answered = Some((first, second));
+        if let Some(slot) = self.answered.get_mut(self.next_answer) {
+            *slot = Some((first, second));
+        }
+        self.next_answer = (self.next_answer + 1) % OVERLAP;
         [first, second, ClockTicks(0)]
     }
 
-    /// A CK2 came. Returns whether it ends the exchange we answered last: a clock is moved by
+    /// A CK2 came. Returns whether it ends an exchange that we answered: a clock is moved by
     /// nothing else.
     pub(crate) fn complete(&mut self, now: Time, timestamps: [ClockTicks; 3]) -> bool {
         let [first, second, third] = timestamps;
-        if self.answered != Some((first, second)) {
+        let mut answers = self.answered.iter_mut();
+        let Some(answered) = answers.find(|answered| **answered == Some((first, second))) else {
             return false;
-        }
-        self.answered = None;
+        };
+        *answered = None;
         // (ts1 + ts3) / 2 - ts2, in a width that no timestamp of a peer can overflow.
         let middle = (i128::from(first.0) + i128::from(third.0)) / 2;
         let Ok(offset) = i64::try_from(middle - i128::from(second.0)) else {
             return false;
         };
-        let round_trip = now.to_ticks().0.saturating_sub(second.0);
+        let at = now.to_ticks();
+        let round_trip = at.0.saturating_sub(second.0);
         if let Some(slot) = self.samples.get_mut(self.next) {
-            *slot = Some(Sample { offset, round_trip });
+            *slot = Some(Sample {
+                offset,
+                round_trip,
+                at,
+            });
         }
         self.next = (self.next + 1) % WINDOW;
         true
     }
 
-    /// The offset of the exchange that was on the way for the shortest time: the one that queues
-    /// disturbed least.
-    fn offset(&self) -> Option<i64> {
+    /// The offset of the exchange that was on the way for the shortest time, the one that queues
+    /// disturbed least; unless it is so old that the clocks have parted by more.
+    fn offset(&self, now: Time) -> Option<i64> {
+        let now = now.to_ticks();
         self.samples
             .iter()
             .flatten()
-            .min_by_key(|sample| sample.round_trip)
+            .min_by_key(|sample| {
+                let age = now.0.saturating_sub(sample.at.0);
+                (sample.round_trip.saturating_add(age / DRIFT), age)
+            })
             .map(|sample| sample.offset)
     }
 
@@ -69,7 +91,7 @@ impl ClockSync {
     /// The timestamp is the low 32 bits of the peer's clock: it is taken to be the one nearest to
     /// what that clock shows now.
     pub(crate) fn to_local(&self, now: Time, timestamp: RtpTimestamp) -> Option<Time> {
-        let offset = self.offset()?;
+        let offset = self.offset(now)?;
         let ours = now.to_ticks();
         let theirs = i128::from(ours.0) + i128::from(offset);
         #[allow(
@@ -146,7 +168,7 @@ mod tests {
         assert!(!clock.complete(ticks(30), [first, ClockTicks(second.0 + 1), ClockTicks(9)]));
         assert!(clock.complete(ticks(30), [first, second, ClockTicks(9)]));
         assert!(!clock.complete(ticks(31), [first, second, ClockTicks(9)]));
-        assert!(clock.offset().is_some());
+        assert!(clock.offset(ticks(31)).is_some());
     }
 
     #[test]

@@ -33,7 +33,8 @@ pub struct Config {
     /// Invitations of which only the control half has come; further ones are ignored until one of
     /// these completes or expires. Default 64.
     pub max_invitations: usize,
-    /// How long an invitation waits for its data half. Default 5 s.
+    /// How long an invitation waits for its data half, counted from the last time that its control
+    /// half came. Default 5 s.
     pub invitation_timeout: Duration,
     /// A participant that sends nothing valid for so long has left. Default 60 s, the longest time
     /// Apple's driver lets pass between clock exchanges.
@@ -51,9 +52,11 @@ pub struct Config {
     /// reported. Default 16,384: more than one datagram can bring.
     pub max_queued_events: usize,
     /// Answers (OK, NO, clock) that may wait to be polled; later ones are dropped, peers ask again.
+    /// BY has room beyond that, two for each of [`max_participants`](Self::max_participants).
     /// Default 256.
     pub max_queued_answers: usize,
-    /// A message scheduled further ahead than this is delivered as due now. Default 2 s.
+    /// A message scheduled further ahead than this, or as long ago, is delivered as due now. Default
+    /// 2 s.
     pub max_ahead: Duration,
     /// How large packets get, in octets of UDP payload. Default 1,024: some peers read no more.
     pub packet_budget: PacketBudget,

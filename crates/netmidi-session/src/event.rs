@@ -135,6 +135,9 @@ impl EventQueue {
 
     /// Joins and departures.
     pub(crate) fn push(&mut self, event: Event) {
+        if !self.is_full() {
+            self.report_overflow();
+        }
         self.queue.push_back(event);
     }
 
@@ -145,7 +148,18 @@ impl EventQueue {
             self.unreported += 1;
             self.dropped += 1;
         } else {
+            // It may take the queue one past its limit: a limit of 1 must let messages through.
+            self.report_overflow();
             self.queue.push_back(event());
+        }
+    }
+
+    /// What was dropped is told in the place where it is missing.
+    #[inline]
+    fn report_overflow(&mut self) {
+        if self.unreported > 0 {
+            let dropped = core::mem::take(&mut self.unreported);
+            self.queue.push_back(Event::Overflow { dropped });
         }
     }
 

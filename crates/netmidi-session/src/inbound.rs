@@ -89,6 +89,15 @@ impl SeqTracker {
                 stream.timestamp = timestamp;
                 Arrival::Stuck
             }
+            // Time does not run backwards from packet to packet (RFC 6295 §3.3), so this one is
+            // newer than all before it, whatever its number: rtp-midi-rs goes on with the number
+            // after the one that it received from us.
+            MAX_MISORDER..0 if timestamp.distance_from(stream.timestamp) > 0 => {
+                *stream = Stream::starting(seq, timestamp);
+                Arrival::First {
+                    resynchronised: true,
+                }
+            }
             MAX_MISORDER..=0 => {
                 let bit = 1u128 << distance.unsigned_abs();
                 if stream.received & bit != 0 {
@@ -209,8 +218,10 @@ const KEPT_CAPACITY: usize = 4096;
 mod tests {
     use super::*;
 
+    /// A packet of a sender whose clock goes with its numbers, over their end.
     fn observe(tracker: &mut SeqTracker, seq: u16) -> Arrival {
-        tracker.observe(SeqNum(seq), RtpTimestamp(u32::from(seq)))
+        let ticks = i32::from(SeqNum(seq).distance_from(SeqNum(0)));
+        tracker.observe(SeqNum(seq), RtpTimestamp(ticks.cast_unsigned()))
     }
 
     #[test]

@@ -43,6 +43,10 @@ impl Invitations {
         self.pending.get(key)
     }
 
+    pub(crate) fn get_mut(&mut self, key: &PeerKey) -> Option<&mut Pending> {
+        self.pending.get_mut(key)
+    }
+
     /// Enters an invitation; returns its name and the one of the same peer that it replaces.
     pub(crate) fn insert(
         &mut self,

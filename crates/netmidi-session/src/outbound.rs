@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 
 use netmidi_message::{BufferTooSmall, Message, MessageBuf};
 use netmidi_wire::{
-    PacketBudget, PacketWriter, Pushed, RtpHeader, RtpTimestamp, RunningStatus, SeqNum, Ssrc,
+    ClockTicks, PacketBudget, PacketWriter, Pushed, RtpHeader, RunningStatus, SeqNum, Ssrc,
 };
 
 use crate::time::Time;
@@ -16,7 +16,7 @@ const OVERHEAD: usize = size_of::<Queued>();
 /// A message and when it was sent, on our clock.
 #[derive(Debug)]
 struct Queued {
-    at: RtpTimestamp,
+    at: ClockTicks,
     message: MessageBuf,
 }
 
@@ -24,8 +24,9 @@ struct Queued {
 #[derive(Debug)]
 pub(crate) struct Outbound {
     seq: SeqNum,
-    /// Of the last command sent: a packet must not begin before it (RFC 6295 §3.3).
-    latest: Option<RtpTimestamp>,
+    /// Of the last command sent: a packet must not begin before it (RFC 6295 §3.3). All 64 bits of
+    /// our clock: half of 32 are over in 60 hours, and a silence may last longer.
+    latest: ClockTicks,
     queue: VecDeque<Queued>,
     /// Data octets of the first message that are sent already.
     taken: usize,
@@ -47,7 +48,7 @@ impl Outbound {
     pub(crate) const fn new(seq: SeqNum) -> Self {
         Self {
             seq,
-            latest: None,
+            latest: ClockTicks(0),
             queue: VecDeque::new(),
             taken: 0,
             octets: 0,
@@ -71,7 +72,7 @@ impl Outbound {
     pub(crate) fn push(&mut self, now: Time, message: Message<'_>) {
         self.octets += Self::cost(&message);
         self.queue.push_back(Queued {
-            at: now.to_rtp(),
+            at: now.to_ticks(),
             message: message.to_buf(),
         });
     }
@@ -89,20 +90,20 @@ impl Outbound {
         let Some(first) = self.queue.front() else {
             return Ok(None);
         };
-        let start = self.not_before_latest(first.at);
-        let header = RtpHeader::midi(self.seq, start, ssrc);
+        let start = first.at.max(self.latest);
+        let header = RtpHeader::midi(self.seq, start.to_rtp(), ssrc);
         let mut writer = PacketWriter::new(out, budget, &header)?.with_running_status(running);
         let mut messages = 0;
         while let Some(queued) = self.queue.front() {
-            let at = self.not_before_latest(queued.at);
-            match writer.push(at, queued.message.as_message(), self.taken) {
+            let at = queued.at.max(self.latest);
+            match writer.push(at.to_rtp(), queued.message.as_message(), self.taken) {
                 Pushed::Whole => {
-                    self.latest = Some(at);
+                    self.latest = at;
                     messages += 1;
                     self.drop_first();
                 }
                 Pushed::Part { taken } => {
-                    self.latest = Some(at);
+                    self.latest = at;
                     self.taken = taken;
                     break;
                 }
@@ -125,14 +126,6 @@ impl Outbound {
         self.taken = 0;
         if let Some(queued) = self.queue.pop_front() {
             self.octets -= Self::cost(&queued.message.as_message());
-        }
-    }
-
-    /// Time must not run backwards from one command to the next.
-    fn not_before_latest(&self, at: RtpTimestamp) -> RtpTimestamp {
-        match self.latest {
-            Some(latest) if at.distance_from(latest) < 0 => latest,
-            _ => at,
         }
     }
 }

@@ -58,7 +58,11 @@ pub(crate) enum Stage {
     /// Connected, MIDI flows both ways.
     Ready,
     /// We said goodbye, or are about to: what was queued still goes out.
-    Leaving { byes_left: u8, next_bye: Time },
+    Leaving {
+        since: Time,
+        byes_left: u8,
+        next_bye: Time,
+    },
 }
 
 /// One peer's life in the session.

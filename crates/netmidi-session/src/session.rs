@@ -33,6 +33,8 @@ const BYES: u8 = 2;
 const BYE_INTERVAL: Duration = Duration::from_millis(25);
 /// BY travels on the other port and would overtake the last MIDI: it waits this long after it.
 const MIDI_BEFORE_BYE: Duration = Duration::from_millis(100);
+/// And no longer than this after we decided to leave, even if MIDI still waits for its socket.
+const LONGEST_FAREWELL: Duration = Duration::from_secs(2);
 /// A BY with a foreign token is believed only of a participant older than this (applemidi.md §2.1:
 /// macOS reuses SSRCs, and its BY carries another token).
 const STALE_BYE: Duration = Duration::from_secs(2);
@@ -224,6 +226,7 @@ impl Session {
         };
         let next_bye = last_midi.map_or(now, |sent| now.max(sent + MIDI_BEFORE_BYE));
         participant.stage = Stage::Leaving {
+            since: now,
             byes_left: BYES,
             next_bye,
         };
@@ -238,7 +241,8 @@ impl Session {
     }
 
     /// Ends the membership of every participant and takes no new ones. The session is finished
-    /// when [`is_finished`](Self::is_finished) says so, a quarter of a second later at most.
+    /// when [`is_finished`](Self::is_finished) says so: an eighth of a second later, or up to two
+    /// seconds when what was sent before is not polled sooner.
     pub fn close(&mut self, now: Time) {
         self.advance(now);
         self.open = false;
@@ -387,10 +391,7 @@ impl Session {
                 participant.heard_at = now;
                 true
             }
-            _ => self
-                .invitations
-                .get(&key)
-                .is_some_and(|pending| pending.token == token && pending.control == from),
+            _ => self.renew_invitation(&key, token, from),
         };
         if !repeated {
             if self.is_full_for(&key, from) {
@@ -414,6 +415,24 @@ impl Session {
             self.timers.set(expires_at, Timer::Invitation(id));
         }
         self.accept(local, from, token);
+    }
+
+    /// An unfinished invitation came again: it waits for its data half from now on. Returns whether
+    /// there is one.
+    fn renew_invitation(&mut self, key: &PeerKey, token: Token, control: SocketAddr) -> bool {
+        let expires_at = self.now + self.config.invitation_timeout;
+        let Some(pending) = self
+            .invitations
+            .get_mut(key)
+            .filter(|pending| pending.token == token && pending.control == control)
+        else {
+            return false;
+        };
+        let timer = Timer::Invitation(pending.id);
+        self.timers.cancel(pending.expires_at, timer);
+        self.timers.set(expires_at, timer);
+        pending.expires_at = expires_at;
+        true
     }
 
     fn handle_data_invitation(
@@ -543,14 +562,18 @@ impl Session {
         let now = self.now;
         let key = PeerKey::new(exchange.ssrc, from, local.pair);
         let is_ours = |token: Token| exchange.token == token || exchange.token == Token(0);
-        let ends_invitation = self
-            .invitations
-            .get(&key)
-            .is_some_and(|pending| pending.control == from && is_ours(pending.token));
+        // One without a token means the older of the two, which is the one that may have been late.
+        let is_known = self.peers.contains_key(&key);
+        let ends_invitation = self.invitations.get(&key).is_some_and(|pending| {
+            pending.control == from
+                && (exchange.token == pending.token || exchange.token == Token(0) && !is_known)
+        });
         if ends_invitation && let Some(pending) = self.invitations.remove(&key) {
             self.timers
                 .cancel(pending.expires_at, Timer::Invitation(pending.id));
-            return;
+            if !is_known {
+                return;
+            }
         }
         let Some((id, participant)) = self.sender(exchange.ssrc, local, from) else {
             return;
@@ -692,9 +715,28 @@ impl Session {
         let Some(participant) = self.participants.get_mut(&id) else {
             return;
         };
-        let Stage::Leaving { byes_left, .. } = participant.stage else {
+        let Stage::Leaving {
+            since, byes_left, ..
+        } = participant.stage
+        else {
             return;
         };
+        // What was sent before is still on its way to the socket, or just left.
+        let last_midi = if participant.outbound.is_empty() {
+            participant.sent_at
+        } else {
+            Some(now)
+        };
+        let earliest = last_midi.map_or(now, |sent| sent + MIDI_BEFORE_BYE);
+        if byes_left == BYES && earliest > now && now.since(since) < LONGEST_FAREWELL {
+            participant.stage = Stage::Leaving {
+                since,
+                byes_left,
+                next_bye: earliest,
+            };
+            self.timers.set(earliest, Timer::Farewell(id));
+            return;
+        }
         let (to, token) = (participant.peer.control, participant.token);
         let local = LocalPort::control(participant.peer.pair);
         match byes_left.saturating_sub(1) {
@@ -702,6 +744,7 @@ impl Session {
             byes_left => {
                 let next_bye = now + BYE_INTERVAL;
                 participant.stage = Stage::Leaving {
+                    since,
                     byes_left,
                     next_bye,
                 };
@@ -779,7 +822,21 @@ impl Session {
     }
 
     fn answer(&mut self, from: LocalPort, to: SocketAddr, answer: Answer) {
-        if self.answers.len() < self.config.max_queued_answers {
+        let limit = match answer {
+            // Nobody asks again for a BY, and there are never many.
+            Answer::Exchange {
+                kind: ExchangeKind::End,
+                ..
+            } => {
+                let byes = self
+                    .config
+                    .max_participants
+                    .saturating_mul(usize::from(BYES));
+                self.config.max_queued_answers.saturating_add(byes)
+            }
+            _ => self.config.max_queued_answers,
+        };
+        if self.answers.len() < limit {
             self.answers.push_back((Transmit { from, to }, answer));
         } else {
             self.stats.answers_dropped += 1;

@@ -56,7 +56,8 @@ pub struct ParticipantStats {
     pub reordered: u64,
     /// Packets that came twice; the second one is dropped.
     pub duplicates: u64,
-    /// Times that the sequence jumped and was taken up anew.
+    /// Times that the sequence jumped and was taken up anew, or fell back although time went on
+    /// (rtp-midi-rs continues with the numbers that it receives).
     pub resynchronised: u64,
     /// Packets dropped to see whether a jump in the sequence was one.
     pub held_back: u64,

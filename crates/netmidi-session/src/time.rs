@@ -3,7 +3,7 @@
 use core::ops::{Add, Sub};
 use core::time::Duration;
 
-use netmidi_wire::{ClockTicks, RtpTimestamp};
+use netmidi_wire::ClockTicks;
 
 /// A moment, in microseconds since an epoch that the caller chose.
 ///
@@ -58,11 +58,6 @@ impl Time {
     pub(crate) const fn from_ticks(ticks: ClockTicks) -> Self {
         Self(ticks.0.saturating_mul(MICROS_PER_TICK))
     }
-
-    /// The RTP timestamp of this moment: the low 32 bits of our clock (AppleMIDI profile).
-    pub(crate) const fn to_rtp(self) -> RtpTimestamp {
-        self.to_ticks().to_rtp()
-    }
 }
 
 impl Add<Duration> for Time {
@@ -102,7 +97,7 @@ mod tests {
         assert_eq!(Time::from_millis(250).to_ticks(), ClockTicks(2500));
         assert_eq!(Time::from_ticks(ClockTicks(2500)), Time::from_millis(250));
         assert_eq!(
-            Time::from_micros(u64::MAX / 2).to_rtp().0,
+            Time::from_micros(u64::MAX / 2).to_ticks().to_rtp().0,
             ((u64::MAX / 200) & 0xFFFF_FFFF) as u32
         );
     }
