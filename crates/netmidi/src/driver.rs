@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -18,7 +18,7 @@ use crate::sockets::Sockets;
 
 /// Octets read of one datagram: more than any UDP payload has.
 const DATAGRAM: usize = 65_535;
-/// Datagrams taken before others get their turn.
+/// Datagrams taken, or sent, before others get their turn.
 const BATCH: usize = 64;
 
 pub(crate) struct Driver {
@@ -31,15 +31,28 @@ pub(crate) struct Driver {
     events: Vec<Event>,
     /// How many events the user's queue has room for, at the least.
     room: usize,
-    /// When the clock was read last.
-    now: Time,
     /// Where datagrams are read to.
     incoming: Box<[u8]>,
     /// The datagram being sent.
     outgoing: Vec<u8>,
     /// Where it goes, while its socket has no room for it.
     blocked: Option<Transmit>,
+    /// The session may have more to send.
+    unsent: bool,
+    /// Failures to send that the user's queue had no room for.
+    untold: u64,
     alarm: Alarm,
+    /// Last: the ports are free again when the user hears of the end.
+    _end: EndOnDrop,
+}
+
+/// Tells the user that the driver is gone, even when it panicked or its runtime was shut down.
+struct EndOnDrop(Arc<Shared>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 impl Driver {
@@ -53,15 +66,17 @@ impl Driver {
             session,
             sockets,
             clock,
+            _end: EndOnDrop(Arc::clone(&shared)),
             shared,
             peers: BTreeMap::new(),
             requests: VecDeque::new(),
             events: Vec::new(),
             room: 0,
-            now: clock.now(),
             incoming: vec![0; DATAGRAM].into_boxed_slice(),
             outgoing: Vec::new(),
             blocked: None,
+            unsent: false,
+            untold: 0,
             alarm: Alarm::default(),
         }
     }
@@ -69,7 +84,6 @@ impl Driver {
     /// Runs until the endpoint is closed and every peer has been told.
     pub(crate) async fn run(mut self) {
         poll_fn(|cx| self.poll(cx)).await;
-        self.shared.end();
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -78,15 +92,17 @@ impl Driver {
         self.drain(cx);
         let again = self.receive(cx);
         if let Some(due) = self.session.poll_timeout()
-            && self.alarm.poll(cx, &self.clock, due, self.now).is_ready()
+            && self.alarm.poll(cx, &self.clock, due).is_ready()
         {
-            self.now = self.clock.now();
-            self.session.handle_timeout(self.now);
+            self.session.handle_timeout(self.clock.now());
             self.drain(cx);
             // The next deadline is not armed yet.
             cx.waker().wake_by_ref();
         }
-        if self.session.is_finished() && self.blocked.is_none() {
+        if self.session.is_finished() && self.blocked.is_none() && !self.unsent {
+            // What the session still holds is bounded, and there is no later.
+            self.room = usize::MAX;
+            self.hand_over();
             return Poll::Ready(());
         }
         if again || !self.shared.may_sleep(cx.waker()) {
@@ -109,9 +125,9 @@ impl Driver {
                     tracing::debug!(%error, "receiving failed");
                 }
                 Poll::Ready(Ok((len, local, from))) => {
-                    self.now = self.clock.now();
+                    let now = self.clock.now();
                     let octets = self.incoming.get(..len).unwrap_or_default();
-                    self.session.handle_datagram(self.now, local, from, octets);
+                    self.session.handle_datagram(now, local, from, octets);
                     if self.drain(cx) {
                         return true;
                     }
@@ -142,14 +158,25 @@ impl Driver {
             session,
             peers,
             events,
+            room,
+            shared,
+            untold,
             ..
         } = self;
         let mut send_one = |id: ParticipantId, peer: &Arc<Peer>| {
-            if let Err(error) = session.send(at, id, message) {
+            let Err(error) = session.send(at, id, message) else {
+                return;
+            };
+            if events.len() >= *room {
+                *room = shared.room_for_events();
+            }
+            if events.len() < *room {
                 events.push(Event::NotSent {
                     peer: Arc::clone(peer),
                     error,
                 });
+            } else {
+                *untold += 1;
             }
         };
         match to {
@@ -175,7 +202,8 @@ impl Driver {
     }
 
     fn transmit(&mut self, cx: &mut Context<'_>) {
-        loop {
+        self.unsent = false;
+        for _ in 0..BATCH {
             let Some(transmit) = self
                 .blocked
                 .take()
@@ -195,27 +223,46 @@ impl Driver {
                 Poll::Ready(Err(error)) => log_lost_datagram(&error, transmit),
             }
         }
+        // A long dump for many peers: clocks are answered and tasks run in between. The runtime
+        // looks at its sockets before it goes on, as it would not after a plain wake.
+        self.unsent = true;
+        let _ = pin!(tokio::task::yield_now()).poll(cx);
     }
 
     /// Passes events on as long as the user takes them. When they do not, events stay in the
     /// session, which bounds them and lets nobody new in. Returns whether there were any.
     fn hand_over(&mut self) -> bool {
-        if self.room == 0 {
-            self.room = self.shared.room_for_events();
-        }
-        while self.room > self.events.len()
-            && let Some(event) = self.session.poll_event()
-        {
-            if let Some(event) = self.translate(event) {
-                self.events.push(event);
+        let mut any = false;
+        // Until the session has no more, or there is no room: only then is the driver woken for
+        // the rest.
+        loop {
+            if self.room == 0 {
+                self.room = self.shared.room_for_events();
+            }
+            if self.room > 0 && self.untold > 0 {
+                let dropped = core::mem::take(&mut self.untold);
+                self.events.push(Event::Overflow { dropped });
+            }
+            let mut more = true;
+            while more && self.events.len() < self.room {
+                match self.session.poll_event() {
+                    Some(event) => {
+                        let event = self.translate(event);
+                        self.events.extend(event);
+                    }
+                    None => more = false,
+                }
+            }
+            let full = self.room == 0;
+            if !self.events.is_empty() {
+                any = true;
+                self.room = self.room.saturating_sub(self.events.len());
+                self.shared.push_events(&mut self.events);
+            }
+            if full || !more {
+                return any;
             }
         }
-        if self.events.is_empty() {
-            return false;
-        }
-        self.room = self.room.saturating_sub(self.events.len());
-        self.shared.push_events(&mut self.events);
-        true
     }
 
     fn translate(&mut self, event: Core) -> Option<Event> {
@@ -288,12 +335,12 @@ struct Alarm {
 }
 
 impl Alarm {
-    /// Ready once `due` has come; `now` is a recent reading of the clock.
-    fn poll(&mut self, cx: &mut Context<'_>, clock: &Clock, due: Time, now: Time) -> Poll<()> {
+    /// Ready once `due` has come.
+    fn poll(&mut self, cx: &mut Context<'_>, clock: &Clock, due: Time) -> Poll<()> {
         // Set already, and not rung yet: the task is woken when it does.
-        if self
-            .rings_at
-            .is_some_and(|rings_at| rings_at <= due && rings_at > now)
+        if let (Some(sleep), Some(rings_at)) = (&self.sleep, self.rings_at)
+            && rings_at <= due
+            && !sleep.is_elapsed()
         {
             return Poll::Pending;
         }
@@ -306,7 +353,8 @@ impl Alarm {
             none => none.insert(Box::pin(tokio::time::sleep_until(instant))),
         };
         self.rings_at = Some(due);
-        let ready = sleep.as_mut().poll(cx);
+        // Not held up by the runtime's budget: it must be set when this returns.
+        let ready = pin!(tokio::task::unconstrained(sleep.as_mut())).poll(cx);
         if ready.is_ready() {
             self.rings_at = None;
         }
