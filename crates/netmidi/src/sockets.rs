@@ -17,6 +17,9 @@ const SOCKET_BUFFER: usize = 4 << 20;
 /// How often an even port with a free neighbour is looked for.
 const PAIR_TRIES: usize = 100;
 
+/// Datagrams taken from one socket before the others are asked.
+const STREAK: usize = 64;
+
 /// One control and one data socket on neighbouring ports.
 #[derive(Debug)]
 struct Pair {
@@ -41,8 +44,10 @@ pub struct PairAddresses {
 #[derive(Debug)]
 pub(crate) struct Sockets {
     pairs: Vec<Pair>,
-    /// Where to go on looking for datagrams, so that no socket starves the others.
+    /// Where to go on looking for datagrams.
     turn: usize,
+    /// Datagrams taken from there in a row.
+    streak: usize,
 }
 
 impl Sockets {
@@ -51,7 +56,11 @@ impl Sockets {
             .iter()
             .map(|address| Pair::bind(*address))
             .collect::<Result<_, _>>()?;
-        Ok(Self { pairs, turn: 0 })
+        Ok(Self {
+            pairs,
+            turn: 0,
+            streak: 0,
+        })
     }
 
     pub(crate) fn addresses(&self) -> Vec<PairAddresses> {
@@ -75,11 +84,25 @@ impl Sockets {
             let mut read = ReadBuf::new(buffer);
             if let Poll::Ready(result) = socket.poll_recv_from(cx, &mut read) {
                 let len = read.filled().len();
-                self.turn = index;
+                self.took_from(index);
                 return Poll::Ready(result.map(|from| (len, local, canonical(from))));
             }
         }
         Poll::Pending
+    }
+
+    /// A socket that always has something does not starve the others.
+    const fn took_from(&mut self, index: usize) {
+        self.streak = if index == self.turn {
+            self.streak + 1
+        } else {
+            1
+        };
+        self.turn = index;
+        if self.streak >= STREAK {
+            self.streak = 0;
+            self.turn = (index + 1) % (self.pairs.len() * 2);
+        }
     }
 
     /// Sends a datagram, or waits until its socket can take one.
