@@ -56,11 +56,16 @@ impl Builder {
 
     /// Opens the sockets and starts the endpoint's task on the current tokio runtime.
     ///
-    /// Any kind of runtime will do; on a current-thread runtime a message passes from the socket
-    /// to the user and back without changing threads, which is the quickest way.
+    /// Any kind of runtime will do that has I/O and time enabled; on a current-thread runtime a
+    /// message passes from the socket to the user and back without changing threads, which is the
+    /// quickest way.
     ///
     /// # Errors
     /// When a port is taken or not allowed, or the configuration contradicts itself.
+    ///
+    /// # Panics
+    /// On a runtime that was built without `enable_io`. Without `enable_time` it is the endpoint's
+    /// task that panics, and the stream of events ends.
     pub async fn bind(self) -> Result<Endpoint, Error> {
         let runtime = Runtime::try_current().map_err(|_| Error::NoRuntime)?;
         let Self { mut listen, config } = self;
@@ -89,6 +94,9 @@ impl Builder {
 
 /// An RTP-MIDI endpoint: peers connect to it, what they play comes out as a [`Stream`] of
 /// [`Event`]s, and what is sent goes to them.
+///
+/// Take its events even if you only send: when [`Config::max_queued_events`] of them wait, messages
+/// are dropped and nobody new is let in.
 ///
 /// Dropping it closes it; [`close`](Self::close) also waits until the peers have been told.
 #[derive(Debug)]
@@ -149,8 +157,9 @@ impl Endpoint {
         }
     }
 
-    /// Says BY to every peer, closes the sockets, and returns when that is done: a quarter of a
-    /// second at most. Events that were not taken are lost.
+    /// Says BY to every peer, closes the sockets, and returns when that is done: in an eighth of a
+    /// second, or up to two seconds when there is much left to send. Events that were not taken are
+    /// lost.
     pub async fn close(mut self) {
         self.handle.close();
         // The driver ends by itself; a panic in it has been reported by the runtime.
