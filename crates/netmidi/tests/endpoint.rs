@@ -1,4 +1,4 @@
-//! What a second pair of eyes found.
+//! An endpoint on loopback sockets: ports, messages both ways, slow users, the end.
 
 #![allow(
     clippy::indexing_slicing,
@@ -11,7 +11,10 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use netmidi::message::{Message, SysEx};
-use netmidi::{Config, Endpoint, Event, PairAddresses};
+use netmidi::{
+    Config, Endpoint, Error, Event, Handler, LeaveReason, PairAddresses, Peer, Port, SendError,
+    Time,
+};
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -319,4 +322,295 @@ async fn closing_takes_its_time_and_no_more() {
     }
     assert_eq!(heard.len(), 3);
     assert_eq!(heard[1..], [b"\xFF\xFFBY".to_vec(), b"\xFF\xFFBY".to_vec()]);
+}
+
+/// A control port that is free, with its neighbour.
+fn free_pair() -> (UdpSocket, UdpSocket) {
+    for _ in 0..100 {
+        let control = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = control.local_addr().unwrap().port();
+        if port.is_multiple_of(2)
+            && let Ok(data) = UdpSocket::bind(("127.0.0.1", port + 1))
+        {
+            return (control, data);
+        }
+    }
+    panic!("no two free neighbouring ports");
+}
+
+async fn refused(listen: SocketAddr) -> Error {
+    Endpoint::builder()
+        .listen(listen)
+        .bind()
+        .await
+        .map(drop)
+        .unwrap_err()
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named_with_its_address() {
+    let (control, data) = free_pair();
+    let address = control.local_addr().unwrap();
+    drop(control);
+    let above = data.local_addr().unwrap();
+    let error = refused(address).await;
+    assert!(
+        matches!(&error, Error::Bind { port: Port::Data, address, .. } if *address == above),
+        "{error:?}"
+    );
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "cannot listen on {above}, the data port: it is taken, and it must be the one above \
+             the control port; end the program that holds it or choose another control port"
+        )
+    );
+    drop(data);
+    let control = UdpSocket::bind(address).unwrap();
+    let error = refused(address).await;
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "cannot listen on {address}, the control port: it is taken; end the program that \
+             holds it or choose another port"
+        )
+    );
+    drop(control);
+    let error = refused("127.0.0.1:65535".parse().unwrap()).await;
+    assert!(matches!(error, Error::NoDataPort { .. }), "{error:?}");
+    let error = refused("192.0.2.1:5004".parse().unwrap()).await;
+    assert!(
+        error.to_string().contains("no interface of this machine"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn port_0_finds_an_even_port_with_its_neighbour() {
+    let mut builder = Endpoint::builder();
+    for _ in 0..20 {
+        builder = builder.listen("127.0.0.1:0".parse().unwrap());
+    }
+    let endpoint = builder.bind().await.unwrap();
+    assert_eq!(endpoint.addresses().len(), 20);
+    for pair in endpoint.addresses() {
+        assert_eq!(pair.control.port() % 2, 0);
+        assert_eq!(pair.data.port(), pair.control.port() + 1);
+    }
+}
+
+/// The peer that connects next.
+async fn connected(endpoint: &mut Endpoint) -> std::sync::Arc<Peer> {
+    match next(endpoint).await {
+        Some(Event::Connected { peer }) => peer,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn ipv4_peers_of_an_ipv6_socket_keep_their_own_address() {
+    // A socket that takes both families, as `[::]` is, but from this machine alone.
+    let mut endpoint = Endpoint::builder()
+        .listen("[::ffff:127.0.0.1]:0".parse().unwrap())
+        .bind()
+        .await
+        .unwrap();
+    let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    let mut to = endpoint.addresses()[0];
+    assert!(to.control.is_ipv6());
+    (to.control, to.data) = (at(to.control.port()), at(to.data.port()));
+    let mut client = Client::new(1, to);
+    client.join().await;
+    let peer = connected(&mut endpoint).await;
+    assert_eq!(peer.data, client.socket.local_addr().unwrap());
+    client.play(&[0xF8]);
+    assert!(matches!(
+        next(&mut endpoint).await,
+        Some(Event::Message { .. })
+    ));
+    endpoint
+        .handle()
+        .send(peer.id, Message::parse(&[0xFA]).unwrap())
+        .unwrap();
+    assert_eq!(client.receive().await.unwrap()[12..], [1, 0xFA]);
+}
+
+#[tokio::test]
+async fn ipv6_peers_are_heard() {
+    let listen = Endpoint::builder()
+        .listen("[::1]:0".parse().unwrap())
+        .bind()
+        .await;
+    let mut endpoint = match listen {
+        Ok(endpoint) => endpoint,
+        // A machine without IPv6 has no such address.
+        Err(Error::Bind { source, .. }) => {
+            assert_ne!(source.kind(), std::io::ErrorKind::AddrInUse, "{source}");
+            return;
+        }
+        Err(other) => panic!("{other}"),
+    };
+    let socket = UdpSocket::bind("[::1]:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let mut client = Client {
+        socket,
+        ..Client::new(2, endpoint.addresses()[0])
+    };
+    client.join().await;
+    let peer = connected(&mut endpoint).await;
+    assert_eq!(peer.control, client.socket.local_addr().unwrap());
+    client.play(&[0xF8]);
+    assert!(matches!(
+        next(&mut endpoint).await,
+        Some(Event::Message { .. })
+    ));
+}
+
+#[tokio::test]
+async fn several_pairs_are_one_endpoint() {
+    let mut endpoint = Endpoint::builder()
+        .listen("127.0.0.1:0".parse().unwrap())
+        .listen("127.0.0.1:0".parse().unwrap())
+        .bind()
+        .await
+        .unwrap();
+    let mut clients: Vec<_> = endpoint
+        .addresses()
+        .iter()
+        .zip(1..)
+        .map(|(to, ssrc)| Client::new(ssrc, *to))
+        .collect();
+    for client in &clients {
+        client.join().await;
+        connected(&mut endpoint).await;
+    }
+    // Each says something first, so that it may be sent to.
+    for client in &mut clients {
+        client.play(&[0xF8]);
+        next(&mut endpoint).await;
+    }
+    let handle = endpoint.handle();
+    handle
+        .send_to_all(Message::parse(&[0x90, 60, 1]).unwrap())
+        .unwrap();
+    for client in &clients {
+        assert_eq!(client.receive().await.unwrap()[12..], [3, 0x90, 60, 1]);
+    }
+    let stats = handle.stats().await.unwrap();
+    assert_eq!(stats.peers.len(), 2);
+    assert!(stats.peers.iter().all(|(_, peer)| peer.messages_sent == 1));
+    assert_eq!(stats.session.invitations_accepted, 2);
+}
+
+#[tokio::test]
+async fn any_thread_sends_and_everybody_is_told_apart() {
+    let (mut endpoint, addresses) = endpoint(|_| {}).await;
+    let mut clients = [Client::new(1, addresses), Client::new(2, addresses)];
+    let mut peers = Vec::new();
+    for client in &mut clients {
+        client.join().await;
+        peers.push(connected(&mut endpoint).await);
+        client.play(&[0xF8]);
+        next(&mut endpoint).await;
+    }
+    let handle = endpoint.handle();
+    let but = peers[0].id;
+    std::thread::spawn(move || {
+        handle
+            .send_to_others(but, Message::parse(&[0xFA]).unwrap())
+            .unwrap();
+        handle.send(but, Message::parse(&[0xFC]).unwrap()).unwrap();
+    })
+    .join()
+    .unwrap();
+    assert_eq!(clients[1].receive().await.unwrap()[12..], [1, 0xFA]);
+    assert_eq!(clients[0].receive().await.unwrap()[12..], [1, 0xFC]);
+}
+
+#[tokio::test]
+async fn a_peer_can_be_sent_away() {
+    let (mut endpoint, addresses) = endpoint(|_| {}).await;
+    let client = Client::new(1, addresses);
+    client.join().await;
+    let peer = connected(&mut endpoint).await;
+    let handle = endpoint.handle();
+    handle.disconnect(peer.id).unwrap();
+    assert_eq!(
+        handle.disconnect(peer.id),
+        Err(SendError::NotConnected {
+            participant: peer.id
+        }),
+        "once"
+    );
+    let gone = Event::Disconnected {
+        peer: peer.clone(),
+        reason: LeaveReason::Local,
+    };
+    assert_eq!(next(&mut endpoint).await, Some(gone));
+    assert_eq!(client.receive().await.unwrap()[2..4], *b"BY");
+    let clock = Message::parse(&[0xF8]).unwrap();
+    assert_eq!(
+        handle.send(peer.id, clock),
+        Err(SendError::NotConnected {
+            participant: peer.id
+        })
+    );
+    endpoint.close().await;
+    assert_eq!(handle.send_to_all(clock), Err(SendError::Closed));
+    assert_eq!(handle.stats().await, Err(SendError::Closed));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_dropped_says_bye() {
+    let (mut endpoint, addresses) = endpoint(|_| {}).await;
+    let client = Client::new(1, addresses);
+    client.join().await;
+    connected(&mut endpoint).await;
+    let _still_here = endpoint.handle();
+    drop(endpoint);
+    assert_eq!(client.receive().await.unwrap()[2..4], *b"BY");
+}
+
+#[tokio::test]
+async fn a_handler_hears_everything_in_order() {
+    #[derive(Default)]
+    struct Log(Vec<String>);
+    impl Handler for Log {
+        fn peer_connected(&mut self, peer: &Peer) {
+            self.0.push(format!("{} is here", peer.name));
+        }
+        fn midi(&mut self, peer: &Peer, _at: Time, message: Message<'_>) {
+            self.0.push(format!("{}: {message}", peer.name));
+        }
+        fn peer_disconnected(&mut self, peer: &Peer, reason: LeaveReason) {
+            self.0.push(format!("{} left: {reason}", peer.name));
+        }
+    }
+
+    let (mut endpoint, addresses) = endpoint(|_| {}).await;
+    let handle = endpoint.handle();
+    let mut client = Client::new(1, addresses);
+    let mut log = Log::default();
+    let script = async {
+        client.join().await;
+        client.play(&[0x90, 60, 100]);
+        // Clock and BY travel on other ways than the note: it goes first.
+        while handle.stats().await.unwrap().peers[0].1.messages_received == 0 {
+            tokio::task::yield_now().await;
+        }
+        handle.close();
+    };
+    timeout(PATIENCE, async {
+        tokio::join!(endpoint.run(&mut log), script)
+    })
+    .await
+    .unwrap();
+    assert_eq!(
+        log.0,
+        [
+            "client is here",
+            "client: note_on channel=0 note=60 velocity=100",
+            "client left: ended here"
+        ]
+    );
 }
