@@ -6,11 +6,13 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use netmidi_message::Message;
 use netmidi_session::{Event as Core, ParticipantId, Session, Time, Transmit};
 use tokio::time::Sleep;
 
+use crate::burst::Burst;
 use crate::clock::Clock;
 use crate::event::{Event, Peer};
 use crate::shared::{Recipient, Request, Shared};
@@ -20,6 +22,9 @@ use crate::sockets::Sockets;
 const DATAGRAM: usize = 65_535;
 /// Datagrams taken before others get their turn.
 const BATCH: usize = 64;
+/// How long to wait for room in a socket's buffer: a gigabit link empties a quarter of a default
+/// one in this time.
+const SEND_RETRY: Duration = Duration::from_micros(500);
 
 pub(crate) struct Driver {
     session: Session,
@@ -31,14 +36,16 @@ pub(crate) struct Driver {
     events: Vec<Event>,
     /// How many events the user's queue has room for, at the least.
     room: usize,
-    /// When the clock was read last.
-    now: Time,
+    /// How many datagrams of which the user hears are taken at once.
+    burst: Burst,
     /// Where datagrams are read to.
     incoming: Box<[u8]>,
     /// The datagram being sent.
     outgoing: Vec<u8>,
     /// Where it goes, while its socket has no room for it.
     blocked: Option<Transmit>,
+    /// When to try that again.
+    retry_at: Option<Time>,
     alarm: Alarm,
 }
 
@@ -58,10 +65,11 @@ impl Driver {
             requests: VecDeque::new(),
             events: Vec::new(),
             room: 0,
-            now: clock.now(),
+            burst: Burst::new(),
             incoming: vec![0; DATAGRAM].into_boxed_slice(),
             outgoing: Vec::new(),
             blocked: None,
+            retry_at: None,
             alarm: Alarm::default(),
         }
     }
@@ -75,14 +83,14 @@ impl Driver {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // What the user sent goes out before anything new is read.
         self.take_requests();
-        self.drain(cx);
+        self.drain();
         let again = self.receive(cx);
-        if let Some(due) = self.session.poll_timeout()
-            && self.alarm.poll(cx, &self.clock, due, self.now).is_ready()
+        if let Some(due) = self.due()
+            && self.alarm.poll(cx, &self.clock, due).is_ready()
         {
-            self.now = self.clock.now();
-            self.session.handle_timeout(self.now);
-            self.drain(cx);
+            self.session.handle_timeout(self.clock.now());
+            self.retry_at = None;
+            self.drain();
             // The next deadline is not armed yet.
             cx.waker().wake_by_ref();
         }
@@ -95,29 +103,52 @@ impl Driver {
         Poll::Pending
     }
 
+    /// When to be woken at the latest.
+    fn due(&self) -> Option<Time> {
+        self.session
+            .poll_timeout()
+            .into_iter()
+            .chain(self.retry_at)
+            .min()
+    }
+
     /// Takes what has come in. Returns whether there may be more.
     ///
-    /// Stops after a datagram that the user hears of: the user's tasks run next, and what they
+    /// Stops when the user is to hear of something: the user's tasks run next, and what they
     /// answer is sent before the sockets are asked again. Where the peer answers at once, that
-    /// finds its next datagram without a wait, as in a plain loop of receiving and sending.
+    /// finds its next datagram without a wait, as in a plain loop of receiving and sending. In a
+    /// burst, several datagrams are taken before the user hears of them: then the answers to them
+    /// share packets.
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut told = 0;
         for _ in 0..BATCH {
             match self.sockets.poll_recv(cx, &mut self.incoming) {
-                Poll::Pending => return false,
+                Poll::Pending => {
+                    self.burst.ended_after(told);
+                    self.tell();
+                    return false;
+                }
                 Poll::Ready(Err(error)) => {
                     // An ICMP error of an earlier datagram, or a passing shortage.
                     tracing::debug!(%error, "receiving failed");
                 }
                 Poll::Ready(Ok((len, local, from))) => {
-                    self.now = self.clock.now();
                     let octets = self.incoming.get(..len).unwrap_or_default();
-                    self.session.handle_datagram(self.now, local, from, octets);
-                    if self.drain(cx) {
-                        return true;
+                    let now = self.clock.now();
+                    self.session.handle_datagram(now, local, from, octets);
+                    self.transmit();
+                    if self.hand_over() {
+                        told += 1;
+                    }
+                    if told >= self.burst.size() {
+                        self.burst.was_full();
+                        break;
                     }
                 }
             }
         }
+        self.sockets.pass_turn();
+        self.tell();
         true
     }
 
@@ -167,32 +198,30 @@ impl Driver {
         }
     }
 
-    /// Empties the session after an input: transmits, then events. Returns whether there were any
-    /// for the user.
-    fn drain(&mut self, cx: &mut Context<'_>) -> bool {
-        self.transmit(cx);
-        self.hand_over()
+    /// Empties the session after an input: transmits, then events.
+    fn drain(&mut self) {
+        self.transmit();
+        self.hand_over();
+        self.tell();
     }
 
-    fn transmit(&mut self, cx: &mut Context<'_>) {
-        loop {
-            let Some(transmit) = self
-                .blocked
-                .take()
-                .or_else(|| self.session.poll_transmit(&mut self.outgoing))
-            else {
-                return;
-            };
+    fn transmit(&mut self) {
+        while let Some(transmit) = self
+            .blocked
+            .take()
+            .or_else(|| self.session.poll_transmit(&mut self.outgoing))
+        {
             match self
                 .sockets
-                .poll_send(cx, transmit.from, transmit.to, &self.outgoing)
+                .send(transmit.from, transmit.to, &self.outgoing)
             {
-                Poll::Pending => {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.blocked = Some(transmit);
+                    self.retry_at = Some(self.clock.now() + SEND_RETRY);
                     return;
                 }
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => log_lost_datagram(&error, transmit),
+                Err(error) => log_lost_datagram(&error, transmit),
             }
         }
     }
@@ -200,22 +229,27 @@ impl Driver {
     /// Passes events on as long as the user takes them. When they do not, events stay in the
     /// session, which bounds them and lets nobody new in. Returns whether there were any.
     fn hand_over(&mut self) -> bool {
-        if self.room == 0 {
+        if self.room == self.events.len() {
+            self.tell();
             self.room = self.shared.room_for_events();
         }
-        while self.room > self.events.len()
+        let before = self.events.len();
+        while self.events.len() < self.room
             && let Some(event) = self.session.poll_event()
         {
             if let Some(event) = self.translate(event) {
                 self.events.push(event);
             }
         }
-        if self.events.is_empty() {
-            return false;
+        self.events.len() > before
+    }
+
+    /// Tells the user what was passed on.
+    fn tell(&mut self) {
+        if !self.events.is_empty() {
+            self.room = self.room.saturating_sub(self.events.len());
+            self.shared.push_events(&mut self.events);
         }
-        self.room = self.room.saturating_sub(self.events.len());
-        self.shared.push_events(&mut self.events);
-        true
     }
 
     fn translate(&mut self, event: Core) -> Option<Event> {
@@ -288,13 +322,13 @@ struct Alarm {
 }
 
 impl Alarm {
-    /// Ready once `due` has come; `now` is a recent reading of the clock.
-    fn poll(&mut self, cx: &mut Context<'_>, clock: &Clock, due: Time, now: Time) -> Poll<()> {
-        // Set already, and not rung yet: the task is woken when it does.
-        if self
-            .rings_at
-            .is_some_and(|rings_at| rings_at <= due && rings_at > now)
+    /// Ready once `due` has come.
+    fn poll(&mut self, cx: &mut Context<'_>, clock: &Clock, due: Time) -> Poll<()> {
+        if let (Some(sleep), Some(rings_at)) = (&self.sleep, self.rings_at)
+            && rings_at <= due
+            && !sleep.is_elapsed()
         {
+            // The task is woken when it rings.
             return Poll::Pending;
         }
         let instant = tokio::time::Instant::from_std(clock.instant(due));

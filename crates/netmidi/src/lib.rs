@@ -32,6 +32,7 @@
 
 #![forbid(unsafe_code)]
 
+mod burst;
 mod clock;
 mod driver;
 mod endpoint;
@@ -39,6 +40,7 @@ mod error;
 mod event;
 mod shared;
 mod sockets;
+mod watched;
 
 pub use clock::Clock;
 pub use endpoint::{Builder, DEFAULT_PORT, Endpoint, Handle};

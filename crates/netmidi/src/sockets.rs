@@ -2,14 +2,13 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use netmidi_session::{LocalPort, PairId, Port};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::ReadBuf;
-use tokio::net::UdpSocket;
 
 use crate::error::Error;
+use crate::watched::Watched;
 
 /// What the operating system is asked to buffer for each socket, in octets: a SysEx dump of 1 MiB
 /// arrives as a burst. It gives what it allows (Linux: `net.core.rmem_max`).
@@ -20,8 +19,8 @@ const PAIR_TRIES: usize = 100;
 /// One control and one data socket on neighbouring ports.
 #[derive(Debug)]
 struct Pair {
-    control: UdpSocket,
-    data: UdpSocket,
+    control: Watched,
+    data: Watched,
     /// Whether IPv4 peers appear as `::ffff:a.b.c.d`.
     dual_stack: bool,
     addresses: PairAddresses,
@@ -58,6 +57,12 @@ impl Sockets {
         self.pairs.iter().map(|pair| pair.addresses).collect()
     }
 
+    /// Gives the turn to the next socket. To be called once in a while: as long as it is not, a
+    /// socket that always has something is read alone.
+    pub(crate) fn pass_turn(&mut self) {
+        self.turn = (self.turn + 1) % (self.pairs.len() * 2).max(1);
+    }
+
     /// The next datagram of any socket: its length, where it came in and from where.
     ///
     /// An error is the socket's, not the endpoint's: the next call may well succeed.
@@ -72,42 +77,30 @@ impl Sockets {
             let Some((socket, local)) = self.socket(index) else {
                 continue;
             };
-            let mut read = ReadBuf::new(buffer);
-            if let Poll::Ready(result) = socket.poll_recv_from(cx, &mut read) {
-                let len = read.filled().len();
+            if let Poll::Ready(result) = socket.poll_recv(cx, buffer) {
                 self.turn = index;
-                return Poll::Ready(result.map(|from| (len, local, canonical(from))));
+                return Poll::Ready(result.map(|(len, from)| (len, local, canonical(from))));
             }
         }
         Poll::Pending
     }
 
-    /// Sends a datagram, or waits until its socket can take one.
-    pub(crate) fn poll_send(
-        &self,
-        cx: &mut Context<'_>,
-        local: LocalPort,
-        to: SocketAddr,
-        octets: &[u8],
-    ) -> Poll<io::Result<()>> {
+    /// Sends a datagram.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the socket has no room for it just now.
+    pub(crate) fn send(&self, local: LocalPort, to: SocketAddr, octets: &[u8]) -> io::Result<()> {
         let Some(pair) = self.pairs.get(usize::from(local.pair.0)) else {
-            return Poll::Ready(Err(io::ErrorKind::NotFound.into()));
+            return Err(io::ErrorKind::NotFound.into());
         };
         let socket = match local.port {
             Port::Control => &pair.control,
             Port::Data => &pair.data,
         };
-        let to = if pair.dual_stack { mapped(to) } else { to };
-        // Almost always there is room: ask the socket before the reactor.
-        match socket.try_send_to(octets, to) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            result => return Poll::Ready(result.map(drop)),
-        }
-        let result = ready!(socket.poll_send_to(cx, octets, to));
-        Poll::Ready(result.map(drop))
+        socket.send(if pair.dual_stack { mapped(to) } else { to }, octets)
     }
 
-    fn socket(&self, index: usize) -> Option<(&UdpSocket, LocalPort)> {
+    fn socket(&self, index: usize) -> Option<(&Watched, LocalPort)> {
         let pair = self.pairs.get(index / 2)?;
         let id = PairId(u16::try_from(index / 2).ok()?);
         Some(match index % 2 {
@@ -139,7 +132,7 @@ impl Pair {
         } else {
             this_pair(address)?
         };
-        let local = |socket: &UdpSocket, port| {
+        let local = |socket: &Watched, port| {
             socket.local_addr().map_err(|source| Error::Bind {
                 port,
                 address,
@@ -165,7 +158,7 @@ impl Pair {
     }
 }
 
-fn this_pair(address: SocketAddr) -> Result<(UdpSocket, UdpSocket), Error> {
+fn this_pair(address: SocketAddr) -> Result<(Watched, Watched), Error> {
     let Some(above) = address.port().checked_add(1) else {
         return Err(Error::NoDataPort { address });
     };
@@ -175,7 +168,7 @@ fn this_pair(address: SocketAddr) -> Result<(UdpSocket, UdpSocket), Error> {
 }
 
 /// An even control port with its neighbour free: some peers tell control from data by parity.
-fn any_pair(address: SocketAddr) -> Result<(UdpSocket, UdpSocket), Error> {
+fn any_pair(address: SocketAddr) -> Result<(Watched, Watched), Error> {
     for _ in 0..PAIR_TRIES {
         let first = open(Port::Control, address)?;
         let port = first
@@ -204,7 +197,7 @@ fn any_pair(address: SocketAddr) -> Result<(UdpSocket, UdpSocket), Error> {
     })
 }
 
-fn open(port: Port, address: SocketAddr) -> Result<UdpSocket, Error> {
+fn open(port: Port, address: SocketAddr) -> Result<Watched, Error> {
     open_socket(address).map_err(|source| Error::Bind {
         port,
         address,
@@ -212,7 +205,7 @@ fn open(port: Port, address: SocketAddr) -> Result<UdpSocket, Error> {
     })
 }
 
-fn open_socket(address: SocketAddr) -> io::Result<UdpSocket> {
+fn open_socket(address: SocketAddr) -> io::Result<Watched> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::DGRAM,
@@ -232,7 +225,7 @@ fn open_socket(address: SocketAddr) -> io::Result<UdpSocket> {
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    UdpSocket::from_std(socket.into())
+    Watched::new(socket.into())
 }
 
 fn is_no_ipv6(error: &io::Error) -> bool {
