@@ -149,8 +149,9 @@ impl Endpoint {
         }
     }
 
-    /// Says BY to every peer, closes the sockets, and returns when that is done: a quarter of a
-    /// second at most. Events that were not taken are lost.
+    /// Says BY to every peer, closes the sockets, and returns when that is done: an eighth
+    /// of a second later, or up to two seconds when what was sent before has to wait for its socket.
+    /// Events that were not taken are lost.
     pub async fn close(mut self) {
         self.handle.close();
         // The driver ends by itself; a panic in it has been reported by the runtime.
