@@ -1,9 +1,17 @@
 //! An endpoint that echoes, against a bare `recv_from`/`send_to` loop, in turn in one run.
 //!
-//! Both are asked the same question by the same client over loopback: one packet with a note out,
-//! one back. Printed are the median round trip, and the processor time that the echoing thread
-//! spent for each packet (Linux only), as ratios of neighbouring rounds: those hold on a machine
-//! whose speed drifts. The goals are 1.25 for the round trip and 1.2 for the processor.
+//! Both are asked the same by the same client over loopback: packets with a note out, notes back.
+//! Printed are the median round trip, and the processor time that the echoing thread takes for each
+//! packet (Linux only), as ratios of neighbouring rounds: those hold on a machine whose speed
+//! drifts. Three settings:
+//!
+//! * `together`: one packet on the way, client and echo on one processor. Nothing sleeps for long,
+//!   so this shows what the endpoint adds to the two system calls.
+//! * `apart`: one packet on the way, each on a processor of its own, woken for every packet.
+//! * `loaded`: 32 packets on the way, apart. Here the processor time counts: at rest there is none
+//!   to speak of.
+//!
+//! The goals are 1.25 for the round trip and 1.2 for the processor.
 //!
 //! `cargo bench -p netmidi --bench echo [-- ROUNDS]`
 
@@ -23,11 +31,38 @@ use netmidi::{Endpoint, Event};
 
 type Result<T> = core::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Round trips of one round.
-const PINGS: u32 = 10_000;
+/// Packets of one round.
+const PACKETS: u32 = 10_000;
 /// Rounds of each kind.
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 11;
 const SSRC: [u8; 4] = [0x11, 0x22, 0x33, 0x44];
+const NOTE: [u8; 3] = [0x90, 60, 100];
+
+struct Setting {
+    name: &'static str,
+    /// Packets on the way at once.
+    window: u32,
+    /// Whether the client has a processor of its own.
+    apart: bool,
+}
+
+const SETTINGS: [Setting; 3] = [
+    Setting {
+        name: "together",
+        window: 1,
+        apart: false,
+    },
+    Setting {
+        name: "apart",
+        window: 1,
+        apart: true,
+    },
+    Setting {
+        name: "loaded",
+        window: 32,
+        apart: true,
+    },
+];
 
 /// An echo to be measured: where it listens, and the thread whose time it takes.
 struct Target {
@@ -40,45 +75,53 @@ fn main() -> Result<()> {
     let rounds = std::env::args()
         .find_map(|word| word.parse().ok())
         .unwrap_or(ROUNDS);
+    // Both echoes share a processor; the client is there with them or on another.
+    let processors = thread::available_parallelism()?.get();
+    pin_to(processors - 1);
     let plain = start(plain_echo)?;
     let ours = start(endpoint_echo)?;
-    let client = Client::join(&ours)?;
-    let stranger = Client::new(plain.address)?;
-    let (mut trips, mut costs) = (Vec::new(), Vec::new());
-    println!("          round trip (µs)         cpu per packet (µs)");
-    println!("round   plain  netmidi  ratio     plain  netmidi  ratio");
-    for round in 0..=rounds {
-        let a = stranger.measure(&plain, round)?;
-        let b = client.measure(&ours, round)?;
-        if round == 0 {
-            // Caches and buffers find their size.
-            continue;
+    let mut client = Client::join(&ours)?;
+    let mut stranger = Client::new(plain.address)?;
+    for Setting {
+        name,
+        window,
+        apart,
+    } in SETTINGS
+    {
+        pin_to(if apart { 0 } else { processors - 1 });
+        println!("{name}: {window} on the way");
+        println!("          round trip (µs)         cpu per packet (µs)");
+        println!("round   plain  netmidi  ratio     plain  netmidi  ratio");
+        let (mut trips, mut costs) = (Vec::new(), Vec::new());
+        for round in 0..=rounds {
+            let a = stranger.measure(&plain, window)?;
+            let b = client.measure(&ours, window)?;
+            if round == 0 {
+                // Caches and buffers find their size.
+                continue;
+            }
+            let trip = ratio(b.trip, a.trip);
+            print!(
+                "{round:5} {:7.2} {:8.2} {trip:6.2}",
+                micros(a.trip),
+                micros(b.trip)
+            );
+            trips.push(trip);
+            if let (Some(plain), Some(ours)) = (a.cpu, b.cpu) {
+                let cost = ratio(ours, plain);
+                print!(" {:9.2} {:8.2} {cost:6.2}", micros(plain), micros(ours));
+                costs.push(cost);
+            }
+            println!();
         }
-        let trip = ratio(b.trip, a.trip);
         print!(
-            "{round:5} {:7.2} {:8.2} {trip:6.2}",
-            micros(a.trip),
-            micros(b.trip)
+            "{name}: median of the ratios: round trip {:.3} (goal 1.25)",
+            median(&mut trips)
         );
-        trips.push(trip);
-        if let (Some(plain), Some(ours)) = (a.cpu, b.cpu) {
-            let cost = ratio(ours, plain);
-            print!(" {:9.2} {:8.2} {cost:6.2}", micros(plain), micros(ours));
-            costs.push(cost);
+        if !costs.is_empty() {
+            print!(", cpu per packet {:.3} (goal 1.2)", median(&mut costs));
         }
-        println!();
-    }
-    println!(
-        "\nmedian of the ratios: round trip {:.3} (goal 1.25)",
-        median(&mut trips)
-    );
-    if costs.is_empty() {
-        println!("processor time per thread is not told by this system");
-    } else {
-        println!(
-            "median of the ratios: cpu per packet {:.3} (goal 1.2)",
-            median(&mut costs)
-        );
+        println!("\n");
     }
     Ok(())
 }
@@ -110,36 +153,36 @@ fn endpoint_echo(ready: mpsc::Sender<Target>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
-        tokio::spawn(async move {
-            let mut endpoint = Endpoint::builder()
-                .name("echo")
-                .listen("127.0.0.1:0".parse()?)
-                .bind()
-                .await?;
-            let address = endpoint.addresses().first().ok_or("no address")?.control;
-            ready.send(Target {
-                address,
-                thread: this_thread(),
-            })?;
-            let handle = endpoint.handle();
-            while let Some(event) = endpoint.next().await {
-                if let Event::Message { peer, message, .. } = event {
-                    handle.send(peer.id, &message)?;
-                }
+    // A spawned task: the runtime polls the future of `block_on` only when it has looked at its
+    // sockets once more.
+    runtime.block_on(runtime.spawn(async move {
+        let mut endpoint = Endpoint::builder()
+            .name("echo")
+            .listen("127.0.0.1:0".parse()?)
+            .bind()
+            .await?;
+        let address = endpoint.addresses().first().ok_or("no address")?.control;
+        ready.send(Target {
+            address,
+            thread: this_thread(),
+        })?;
+        let handle = endpoint.handle();
+        while let Some(event) = endpoint.next().await {
+            if let Event::Message { peer, message, .. } = event {
+                handle.send(peer.id, &message)?;
             }
-            Ok(())
-        })
-        .await?
-    })
+        }
+        Ok(())
+    }))?
 }
 
 struct Client {
     socket: UdpSocket,
+    seq: u16,
 }
 
 struct Round {
-    /// Median round trip.
+    /// Median time from sending to the next answer.
     trip: Duration,
     /// Processor time of the echoing thread for each packet.
     cpu: Option<Duration>,
@@ -150,7 +193,7 @@ impl Client {
         let socket = UdpSocket::bind("127.0.0.1:0")?;
         socket.connect(to)?;
         socket.set_read_timeout(Some(Duration::from_secs(5)))?;
-        Ok(Self { socket })
+        Ok(Self { socket, seq: 0 })
     }
 
     /// Invites the endpoint on both ports, as an initiator does.
@@ -170,33 +213,55 @@ impl Client {
         Ok(data)
     }
 
-    fn measure(&self, target: &Target, round: usize) -> Result<Round> {
-        // V=2, type 97; the list is one note, three octets.
-        let mut packet = [0x80, 97, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0x90, 60, 100];
-        packet[8..12].copy_from_slice(&SSRC);
-        let mut buffer = [0; 64];
-        let mut trips = Vec::with_capacity(PINGS as usize);
+    fn measure(&mut self, target: &Target, window: u32) -> Result<Round> {
+        let mut trips = Vec::with_capacity(PACKETS as usize);
+        let mut buffer = [0; 2048];
+        let (mut sent, mut answered) = (0, 0);
         let cpu = target.cpu();
-        for ping in 0..PINGS {
-            let seq = (round as u32).wrapping_mul(PINGS).wrapping_add(ping) as u16;
-            packet[2..4].copy_from_slice(&seq.to_be_bytes());
-            let sent = Instant::now();
-            self.socket.send(&packet)?;
-            let len = self.socket.recv(&mut buffer)?;
-            trips.push(sent.elapsed());
-            if buffer.get(12..len) != packet.get(12..) {
-                return Err("the echo is not what was sent".into());
+        while answered < PACKETS {
+            let start = Instant::now();
+            let wanted = (window - (sent - answered)).min(PACKETS - sent);
+            for _ in 0..wanted {
+                self.send_note()?;
             }
+            sent += wanted;
+            let len = self.socket.recv(&mut buffer)?;
+            answered += notes(&buffer[12..len]).ok_or("the echo is not what was sent")?;
+            trips.push(start.elapsed());
         }
         let cpu = cpu
             .zip(target.cpu())
-            .map(|(before, after)| (after - before) / PINGS);
+            .map(|(before, after)| (after - before) / PACKETS);
         trips.sort_unstable();
         Ok(Round {
             trip: trips[trips.len() / 2],
             cpu,
         })
     }
+
+    fn send_note(&mut self) -> Result<()> {
+        // V=2, type 97; the list is one note.
+        let mut packet = [0x80, 97, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0];
+        packet[2..4].copy_from_slice(&self.seq.to_be_bytes());
+        packet[8..12].copy_from_slice(&SSRC);
+        packet[13..].copy_from_slice(&NOTE);
+        self.seq = self.seq.wrapping_add(1);
+        self.socket.send(&packet)?;
+        Ok(())
+    }
+}
+
+/// How many notes a command section holds; `None` when there is anything else in it.
+fn notes(section: &[u8]) -> Option<u32> {
+    let list = match section {
+        [short, list @ ..] if short & 0x80 == 0 => list,
+        [_, _, list @ ..] => list,
+        _ => return None,
+    };
+    let (first, rest) = list.split_at_checked(NOTE.len())?;
+    let more = rest.chunks(1 + NOTE.len());
+    let whole = first == NOTE && more.clone().all(|timed| timed.get(1..) == Some(&NOTE));
+    whole.then_some(1 + u32::try_from(more.len()).ok()?)
 }
 
 impl Target {
@@ -217,6 +282,22 @@ fn this_thread() -> Option<String> {
     let link = std::fs::read_link("/proc/thread-self").ok()?;
     Some(link.file_name()?.to_str()?.to_owned())
 }
+
+/// Keeps the current thread, and those it starts from now on, on one processor. Where the system
+/// puts them otherwise decides more than what is measured.
+#[cfg(target_os = "linux")]
+fn pin_to(processor: usize) {
+    let mut set = nix::sched::CpuSet::new();
+    let pinned = set
+        .set(processor)
+        .and_then(|()| nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set));
+    if let Err(error) = pinned {
+        eprintln!("not kept on processor {processor}: {error}");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn pin_to(_processor: usize) {}
 
 fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6

@@ -3,6 +3,7 @@
 //! `cargo run --example server -- --help` tells what it can do.
 
 use std::error::Error;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -56,34 +57,41 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         builder = builder.listen(address);
     }
     let mut endpoint = builder.bind().await?;
+    let mut out = io::stdout();
     for pair in endpoint.addresses() {
-        println!(
-            "listening: control {}, data {}, name {:?}",
-            pair.control, pair.data, options.name
-        );
+        let (control, data, name) = (pair.control, pair.data, &options.name);
+        writeln!(
+            out,
+            "listening: control {control}, data {data}, name {name:?}"
+        )?;
     }
     let handle = endpoint.handle();
     let mut stop = std::pin::pin!(stop_signal());
     loop {
-        tokio::select! {
+        let ended = tokio::select! {
             event = endpoint.next() => match event {
-                Some(event) => show(&event, options.echo.then_some(&handle)),
+                Some(event) => show(&mut out, &event, options.echo.then_some(&handle)),
                 None => return Ok(()),
             },
-            result = &mut stop => {
-                result?;
-                // Tells every peer before it ends.
-                endpoint.close().await;
-                return Ok(());
-            }
+            result = &mut stop => result.and(Err(io::ErrorKind::Interrupted.into())),
+        };
+        if let Err(error) = ended {
+            // Tells every peer before it ends.
+            endpoint.close().await;
+            return match error.kind() {
+                // Stopped, or nobody reads what is printed any more (`server | head`).
+                io::ErrorKind::Interrupted | io::ErrorKind::BrokenPipe => Ok(()),
+                _ => Err(error.into()),
+            };
         }
     }
 }
 
 /// Prints one event, and plays a message back where that was asked for.
-fn show(event: &Event, echo: Option<&Handle>) {
+fn show(out: &mut impl Write, event: &Event, echo: Option<&Handle>) -> io::Result<()> {
     match event {
-        Event::Connected { peer } => println!(
+        Event::Connected { peer } => writeln!(
+            out,
             "connected: {} (ssrc {}, control {}, data {})",
             name(peer),
             peer.ssrc,
@@ -91,34 +99,46 @@ fn show(event: &Event, echo: Option<&Handle>) {
             peer.data
         ),
         Event::Message { peer, message, .. } => {
-            println!("midi: {}: {message}", name(peer));
             if let Some(handle) = echo
                 && let Err(error) = handle.send(peer.id, message)
             {
                 eprintln!("server: no echo for {}: {error}", name(peer));
             }
+            writeln!(out, "midi: {}: {message}", name(peer))
         }
-        Event::Disconnected { peer, reason } => println!("disconnected: {} ({reason})", name(peer)),
-        Event::Lost { peer, packets } => println!("lost: {}: {packets} packets", name(peer)),
-        Event::NotSent { peer, error } => eprintln!("server: to {}: {error}", name(peer)),
-        Event::Overflow { dropped } => eprintln!("server: too slow, {dropped} events dropped"),
-        other => println!("{other:?}"),
+        Event::Disconnected { peer, reason } => {
+            writeln!(out, "disconnected: {} ({reason})", name(peer))
+        }
+        Event::Lost { peer, packets } => writeln!(out, "lost: {}: {packets} packets", name(peer)),
+        Event::NotSent { peer, error } => {
+            eprintln!("server: to {}: {error}", name(peer));
+            Ok(())
+        }
+        Event::Overflow { dropped } => {
+            eprintln!("server: too slow, {dropped} events dropped");
+            Ok(())
+        }
+        other => writeln!(out, "{other:?}"),
     }
 }
 
 /// A peer's name is its own choice: nothing in it may play tricks with the terminal.
 fn name(peer: &Peer) -> String {
+    let is_trick = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    };
     match peer.name.as_str() {
         "" => peer.control.to_string(),
         name => name
             .chars()
-            .map(|c| if c.is_control() { '\u{FFFD}' } else { c })
+            .map(|c| if is_trick(c) { '\u{FFFD}' } else { c })
             .collect(),
     }
 }
 
 /// Ctrl-C, or the wish of the system to end the process.
-async fn stop_signal() -> std::io::Result<()> {
+async fn stop_signal() -> io::Result<()> {
     #[cfg(unix)]
     {
         let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;

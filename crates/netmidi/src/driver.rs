@@ -1,52 +1,66 @@
 //! The one task that owns the session, its sockets and its clock.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use netmidi_message::Message;
-use netmidi_session::{Event as Core, ParticipantId, Session, Time, Transmit};
+use netmidi_session::{Event, ParticipantId, SendError, Session, Time, Transmit};
 use tokio::time::Sleep;
 
 use crate::burst::Burst;
 use crate::clock::Clock;
-use crate::event::{Event, Peer};
-use crate::shared::{Recipient, Request, Shared};
+use crate::shared::{Recipient, Request, Shared, Told};
 use crate::sockets::Sockets;
+use crate::stats::Stats;
 
 /// Octets read of one datagram: more than any UDP payload has.
 const DATAGRAM: usize = 65_535;
-/// Datagrams taken before others get their turn.
+/// Datagrams taken, or sent, before others get their turn.
 const BATCH: usize = 64;
-/// How long to wait for room in a socket's buffer: a gigabit link empties a quarter of a default
-/// one in this time.
-const SEND_RETRY: Duration = Duration::from_micros(500);
+/// How long to wait when a socket has no room, or fails: a gigabit link takes 60 kB in this time.
+const RETRY: Duration = Duration::from_micros(500);
+/// How often a datagram is tried that finds no room, before it is given up: for two seconds.
+const TRIES: u32 = 4000;
 
 pub(crate) struct Driver {
     session: Session,
     sockets: Sockets,
     clock: Clock,
     shared: Arc<Shared>,
-    peers: BTreeMap<ParticipantId, Arc<Peer>>,
+    /// Those of whom the user has heard that they are connected.
+    connected: BTreeSet<ParticipantId>,
     requests: VecDeque<Request>,
-    events: Vec<Event>,
-    /// How many events the user's queue has room for, at the least.
-    room: usize,
+    /// An event that the user's queue has no room for.
+    held: Option<Event>,
     /// How many datagrams of which the user hears are taken at once.
     burst: Burst,
     /// Where datagrams are read to.
     incoming: Box<[u8]>,
     /// The datagram being sent.
     outgoing: Vec<u8>,
-    /// Where it goes, while its socket has no room for it.
-    blocked: Option<Transmit>,
-    /// When to try that again.
+    /// Where it goes, and how often it was tried, while its socket has no room for it.
+    blocked: Option<(Transmit, u32)>,
+    /// When to try again what did not work.
     retry_at: Option<Time>,
+    /// The session may have more to send.
+    unsent: bool,
     alarm: Alarm,
+    /// Last: the ports are free again when the user hears of the end.
+    _end: EndOnDrop,
+}
+
+/// Tells the user that the driver is gone, even when it panicked or its runtime was shut down.
+struct EndOnDrop(Arc<Shared>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 impl Driver {
@@ -60,16 +74,17 @@ impl Driver {
             session,
             sockets,
             clock,
+            _end: EndOnDrop(Arc::clone(&shared)),
             shared,
-            peers: BTreeMap::new(),
+            connected: BTreeSet::new(),
             requests: VecDeque::new(),
-            events: Vec::new(),
-            room: 0,
+            held: None,
             burst: Burst::new(),
             incoming: vec![0; DATAGRAM].into_boxed_slice(),
             outgoing: Vec::new(),
             blocked: None,
             retry_at: None,
+            unsent: false,
             alarm: Alarm::default(),
         }
     }
@@ -77,24 +92,25 @@ impl Driver {
     /// Runs until the endpoint is closed and every peer has been told.
     pub(crate) async fn run(mut self) {
         poll_fn(|cx| self.poll(cx)).await;
-        self.shared.end();
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // What the user sent goes out before anything new is read.
         self.take_requests();
-        self.drain();
+        self.drain(cx);
         let again = self.receive(cx);
         if let Some(due) = self.due()
             && self.alarm.poll(cx, &self.clock, due).is_ready()
         {
-            self.session.handle_timeout(self.clock.now());
             self.retry_at = None;
-            self.drain();
+            self.session.handle_timeout(self.clock.now());
+            self.drain(cx);
             // The next deadline is not armed yet.
             cx.waker().wake_by_ref();
         }
-        if self.session.is_finished() && self.blocked.is_none() {
+        if self.session.is_finished() && self.blocked.is_none() && !self.unsent {
+            // What the session still holds is bounded, and there is no later.
+            self.hand_over_all();
             return Poll::Ready(());
         }
         if again || !self.shared.may_sleep(cx.waker()) {
@@ -105,11 +121,10 @@ impl Driver {
 
     /// When to be woken at the latest.
     fn due(&self) -> Option<Time> {
-        self.session
-            .poll_timeout()
-            .into_iter()
-            .chain(self.retry_at)
-            .min()
+        match (self.session.poll_timeout(), self.retry_at) {
+            (Some(due), Some(retry)) => Some(due.min(retry)),
+            (due, retry) => due.or(retry),
+        }
     }
 
     /// Takes what has come in. Returns whether there may be more.
@@ -125,35 +140,36 @@ impl Driver {
             match self.sockets.poll_recv(cx, &mut self.incoming) {
                 Poll::Pending => {
                     self.burst.ended_after(told);
-                    self.tell();
                     return false;
                 }
                 Poll::Ready(Err(error)) => {
                     // An ICMP error of an earlier datagram, or a passing shortage.
                     tracing::debug!(%error, "receiving failed");
+                    self.retry_at = Some(self.clock.now() + RETRY);
+                    self.sockets.pass_turn();
+                    return false;
                 }
                 Poll::Ready(Ok((len, local, from))) => {
                     let octets = self.incoming.get(..len).unwrap_or_default();
                     let now = self.clock.now();
                     self.session.handle_datagram(now, local, from, octets);
-                    self.transmit();
-                    if self.hand_over() {
+                    if self.drain(cx) {
                         told += 1;
-                    }
-                    if told >= self.burst.size() {
-                        self.burst.was_full();
-                        break;
+                        if told >= self.burst.size() {
+                            self.burst.was_full();
+                            return true;
+                        }
                     }
                 }
             }
         }
+        // A flood on one socket must not hold up the others.
         self.sockets.pass_turn();
-        self.tell();
         true
     }
 
     fn take_requests(&mut self) {
-        let mut requests = std::mem::take(&mut self.requests);
+        let mut requests = core::mem::take(&mut self.requests);
         self.shared.take_requests(&mut requests);
         for request in requests.drain(..) {
             match request {
@@ -161,6 +177,10 @@ impl Driver {
                 Request::Leave(participant) => {
                     // It may have left by itself in the meantime.
                     let _ = self.session.leave(self.clock.now(), participant);
+                }
+                Request::Stats(answer) => {
+                    // Nobody waits for it any more: then it is of no use.
+                    let _ = answer.send(Stats::of(&self.session));
                 }
                 Request::Close => self.session.close(self.clock.now()),
             }
@@ -171,146 +191,110 @@ impl Driver {
     fn send(&mut self, at: Time, to: Recipient, message: Message<'_>) {
         let Self {
             session,
-            peers,
-            events,
+            connected,
+            shared,
             ..
         } = self;
-        let mut send_one = |id: ParticipantId, peer: &Arc<Peer>| {
-            if let Err(error) = session.send(at, id, message) {
-                events.push(Event::NotSent {
-                    peer: Arc::clone(peer),
-                    error,
-                });
-            }
+        let mut send_one = |to: ParticipantId| match session.send(at, to, message) {
+            // Gone in the meantime: the user is about to hear of it.
+            Ok(()) | Err(SendError::UnknownParticipant { .. }) => {}
+            Err(error) => shared.push_failure(to, error),
         };
         match to {
-            Recipient::One(id) => {
-                // Gone in the meantime: its Disconnected is on the way to the user.
-                if let Some(peer) = peers.get(&id) {
-                    send_one(id, peer);
-                }
+            Recipient::One(id) => send_one(id),
+            Recipient::All => connected.iter().for_each(|id| send_one(*id)),
+            Recipient::AllBut(but) => {
+                connected
+                    .iter()
+                    .filter(|id| **id != but)
+                    .for_each(|id| send_one(*id));
             }
-            Recipient::All => peers.iter().for_each(|(id, peer)| send_one(*id, peer)),
-            Recipient::AllBut(but) => peers
-                .iter()
-                .filter(|(id, _)| **id != but)
-                .for_each(|(id, peer)| send_one(*id, peer)),
         }
     }
 
-    /// Empties the session after an input: transmits, then events.
-    fn drain(&mut self) {
-        self.transmit();
-        self.hand_over();
-        self.tell();
+    /// Empties the session after an input: transmits, then events. Returns whether there were any
+    /// for the user.
+    fn drain(&mut self, cx: &mut Context<'_>) -> bool {
+        self.transmit(cx);
+        self.hand_over()
     }
 
-    fn transmit(&mut self) {
-        while let Some(transmit) = self
-            .blocked
-            .take()
-            .or_else(|| self.session.poll_transmit(&mut self.outgoing))
-        {
+    fn transmit(&mut self, cx: &mut Context<'_>) {
+        self.unsent = false;
+        for _ in 0..BATCH {
+            let next = self.blocked.take().or_else(|| {
+                self.session
+                    .poll_transmit(&mut self.outgoing)
+                    .map(|transmit| (transmit, 0))
+            });
+            let Some((transmit, tries)) = next else {
+                return;
+            };
             match self
                 .sockets
                 .send(transmit.from, transmit.to, &self.outgoing)
             {
                 Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.blocked = Some(transmit);
-                    self.retry_at = Some(self.clock.now() + SEND_RETRY);
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && tries < TRIES => {
+                    self.blocked = Some((transmit, tries + 1));
+                    self.retry_at = Some(self.clock.now() + RETRY);
                     return;
                 }
-                Err(error) => log_lost_datagram(&error, transmit),
+                Err(error) => {
+                    tracing::debug!(to = %transmit.to, %error, "a datagram could not be sent");
+                }
             }
         }
+        // A long dump for many peers: clocks are answered and tasks run in between. The runtime
+        // looks at its sockets before it goes on, as it would not after a plain wake.
+        self.unsent = true;
+        let _ = pin!(tokio::task::yield_now()).poll(cx);
     }
 
     /// Passes events on as long as the user takes them. When they do not, events stay in the
     /// session, which bounds them and lets nobody new in. Returns whether there were any.
     fn hand_over(&mut self) -> bool {
-        if self.room == self.events.len() {
-            self.tell();
-            self.room = self.shared.room_for_events();
-        }
-        let before = self.events.len();
-        while self.events.len() < self.room
-            && let Some(event) = self.session.poll_event()
-        {
-            if let Some(event) = self.translate(event) {
-                self.events.push(event);
+        let Some(mut event) = self.held.take().or_else(|| self.session.poll_event()) else {
+            return false;
+        };
+        let mut queue = self.shared.events();
+        loop {
+            if !queue.has_room() {
+                self.held = Some(event);
+                return false;
             }
-        }
-        self.events.len() > before
-    }
-
-    /// Tells the user what was passed on.
-    fn tell(&mut self) {
-        if !self.events.is_empty() {
-            self.room = self.room.saturating_sub(self.events.len());
-            self.shared.push_events(&mut self.events);
+            note(&event, &mut self.connected, &self.shared);
+            queue.push(Told::Event(event));
+            match self.session.poll_event() {
+                Some(next) => event = next,
+                None => return true,
+            }
         }
     }
 
-    fn translate(&mut self, event: Core) -> Option<Event> {
-        Some(match event {
-            Core::Joined {
-                participant: id,
-                peer,
-            } => {
-                let peer = *peer;
-                let peer = Arc::new(Peer {
-                    id,
-                    name: peer.name,
-                    ssrc: peer.ssrc,
-                    control: peer.control,
-                    data: peer.data,
-                });
-                self.peers.insert(id, Arc::clone(&peer));
-                self.shared.connected(id);
-                Event::Connected { peer }
-            }
-            Core::Left {
-                participant,
-                reason,
-            } => {
-                self.shared.disconnected(participant);
-                Event::Disconnected {
-                    peer: self.peers.remove(&participant)?,
-                    reason,
-                }
-            }
-            Core::Message {
-                participant,
-                at,
-                message,
-            } => Event::Message {
-                peer: self.peer(participant)?,
-                at,
-                message,
-            },
-            Core::Lost {
-                participant,
-                packets,
-            } => Event::Lost {
-                peer: self.peer(participant)?,
-                packets,
-            },
-            Core::Overflow { dropped } => Event::Overflow { dropped },
-            other => {
-                tracing::debug!(?other, "an event that this endpoint does not know");
-                return None;
-            }
-        })
-    }
-
-    fn peer(&self, id: ParticipantId) -> Option<Arc<Peer>> {
-        self.peers.get(&id).map(Arc::clone)
+    /// Passes on what is left, room or not.
+    fn hand_over_all(&mut self) {
+        let mut queue = self.shared.events();
+        while let Some(event) = self.held.take().or_else(|| self.session.poll_event()) {
+            note(&event, &mut self.connected, &self.shared);
+            queue.push(Told::Event(event));
+        }
     }
 }
 
-fn log_lost_datagram(error: &io::Error, transmit: Transmit) {
-    tracing::debug!(to = %transmit.to, %error, "a datagram could not be sent");
+/// Keeps count of who is connected, as far as the user has heard.
+fn note(event: &Event, connected: &mut BTreeSet<ParticipantId>, shared: &Shared) {
+    match event {
+        Event::Joined { participant, .. } => {
+            connected.insert(*participant);
+            shared.connected(*participant);
+        }
+        Event::Left { participant, .. } => {
+            connected.remove(participant);
+            shared.disconnected(*participant);
+        }
+        _ => {}
+    }
 }
 
 /// One timer of the runtime, moved only when it would ring too late: deadlines move with almost
@@ -328,7 +312,7 @@ impl Alarm {
             && rings_at <= due
             && !sleep.is_elapsed()
         {
-            // The task is woken when it rings.
+            // Set already, and not rung yet: the task is woken when it does.
             return Poll::Pending;
         }
         let instant = tokio::time::Instant::from_std(clock.instant(due));
@@ -340,7 +324,8 @@ impl Alarm {
             none => none.insert(Box::pin(tokio::time::sleep_until(instant))),
         };
         self.rings_at = Some(due);
-        let ready = sleep.as_mut().poll(cx);
+        // Outside the runtime's budget: a deadline that has come is not to wait for the next turn.
+        let ready = pin!(tokio::task::coop::unconstrained(sleep.as_mut())).poll(cx);
         if ready.is_ready() {
             self.rings_at = None;
         }

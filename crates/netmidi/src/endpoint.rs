@@ -1,6 +1,6 @@
 //! The handle that a user holds.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,16 +9,17 @@ use std::task::{Context, Poll};
 use futures::StreamExt;
 use futures::stream::{FusedStream, Stream};
 use netmidi_message::Message;
-use netmidi_session::{Config, ParticipantId, Session};
+use netmidi_session::{Config, Event as Core, ParticipantId, Session};
 use tokio::runtime::Handle as Runtime;
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::driver::Driver;
 use crate::error::{Error, SendError};
-use crate::event::{Event, Handler};
-use crate::shared::{Recipient, Shared, Taken};
+use crate::event::{Event, Handler, Peer};
+use crate::shared::{Recipient, Shared, Taken, Told};
 use crate::sockets::{PairAddresses, Sockets};
+use crate::stats::Stats;
 
 /// The control port that is customary for AppleMIDI.
 pub const DEFAULT_PORT: u16 = 5004;
@@ -56,11 +57,16 @@ impl Builder {
 
     /// Opens the sockets and starts the endpoint's task on the current tokio runtime.
     ///
-    /// Any kind of runtime will do; on a current-thread runtime a message passes from the socket
-    /// to the user and back without changing threads, which is the quickest way.
+    /// Any kind of runtime will do that has I/O and time enabled; on a current-thread runtime a
+    /// message passes from the socket to the user and back without changing threads, which is the
+    /// quickest way.
     ///
     /// # Errors
     /// When a port is taken or not allowed, or the configuration contradicts itself.
+    ///
+    /// # Panics
+    /// On a runtime that was built without `enable_io`. Without `enable_time` it is the endpoint's
+    /// task that panics, and the stream of events ends.
     pub async fn bind(self) -> Result<Endpoint, Error> {
         let runtime = Runtime::try_current().map_err(|_| Error::NoRuntime)?;
         let Self { mut listen, config } = self;
@@ -81,6 +87,7 @@ impl Builder {
             handle,
             addresses,
             events: VecDeque::new(),
+            peers: BTreeMap::new(),
             ended: false,
             task,
         })
@@ -90,13 +97,17 @@ impl Builder {
 /// An RTP-MIDI endpoint: peers connect to it, what they play comes out as a [`Stream`] of
 /// [`Event`]s, and what is sent goes to them.
 ///
+/// Take its events even if you only send: when [`Config::max_queued_events`] of them wait, messages
+/// are dropped and nobody new is let in.
+///
 /// Dropping it closes it; [`close`](Self::close) also waits until the peers have been told.
 #[derive(Debug)]
 pub struct Endpoint {
     handle: Handle,
     addresses: Vec<PairAddresses>,
     /// Taken from the driver, not yet by the user.
-    events: VecDeque<Event>,
+    events: VecDeque<Told>,
+    peers: BTreeMap<ParticipantId, Arc<Peer>>,
     ended: bool,
     task: JoinHandle<()>,
 }
@@ -149,9 +160,9 @@ impl Endpoint {
         }
     }
 
-    /// Says BY to every peer, closes the sockets, and returns when that is done: an eighth
-    /// of a second later, or up to two seconds when what was sent before has to wait for its socket.
-    /// Events that were not taken are lost.
+    /// Says BY to every peer, closes the sockets, and returns when that is done: in an eighth of a
+    /// second, or up to two seconds when there is much left to send. Events that were not taken are
+    /// lost.
     pub async fn close(mut self) {
         self.handle.close();
         // The driver ends by itself; a panic in it has been reported by the runtime.
@@ -170,20 +181,85 @@ impl Stream for Endpoint {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         let this = &mut *self;
-        if let Some(event) = this.events.pop_front() {
-            return Poll::Ready(Some(event));
-        }
-        if this.ended {
-            return Poll::Ready(None);
-        }
-        match this.handle.shared.take_events(&mut this.events, cx.waker()) {
-            Taken::Some => Poll::Ready(this.events.pop_front()),
-            Taken::NoneYet => Poll::Pending,
-            Taken::Ended => {
-                this.ended = true;
-                Poll::Ready(None)
+        loop {
+            while let Some(told) = this.events.pop_front() {
+                if let Some(event) = this.translate(told) {
+                    return Poll::Ready(Some(event));
+                }
+            }
+            if this.ended {
+                return Poll::Ready(None);
+            }
+            match this.handle.shared.take_events(&mut this.events, cx.waker()) {
+                Taken::Some => {}
+                Taken::NoneYet => return Poll::Pending,
+                Taken::Ended => this.ended = true,
             }
         }
+    }
+}
+
+impl Endpoint {
+    /// From the session's words to the user's: participants get their names.
+    fn translate(&mut self, told: Told) -> Option<Event> {
+        let event = match told {
+            Told::Event(event) => event,
+            Told::NotSent { to, error } => {
+                return Some(Event::NotSent {
+                    peer: self.peer(to)?,
+                    error,
+                });
+            }
+        };
+        Some(match event {
+            Core::Message {
+                participant,
+                at,
+                message,
+            } => Event::Message {
+                peer: self.peer(participant)?,
+                at,
+                message,
+            },
+            Core::Lost {
+                participant,
+                packets,
+            } => Event::Lost {
+                peer: self.peer(participant)?,
+                packets,
+            },
+            Core::Joined {
+                participant: id,
+                peer,
+            } => {
+                let peer = *peer;
+                let peer = Arc::new(Peer {
+                    id,
+                    name: peer.name,
+                    ssrc: peer.ssrc,
+                    control: peer.control,
+                    data: peer.data,
+                });
+                self.peers.insert(id, Arc::clone(&peer));
+                Event::Connected { peer }
+            }
+            Core::Left {
+                participant,
+                reason,
+            } => Event::Disconnected {
+                peer: self.peers.remove(&participant)?,
+                reason,
+            },
+            Core::Overflow { dropped } => Event::Overflow { dropped },
+            other => {
+                tracing::debug!(?other, "an event that this endpoint does not know");
+                return None;
+            }
+        })
+    }
+
+    fn peer(&self, id: ParticipantId) -> Option<Arc<Peer>> {
+        self.peers.get(&id).map(Arc::clone)
     }
 }
 
@@ -244,6 +320,16 @@ impl Handle {
     /// When the peer is not connected or the endpoint is closed.
     pub fn disconnect(&self, peer: ParticipantId) -> Result<(), SendError> {
         self.shared.leave(peer)
+    }
+
+    /// The counters of the endpoint, as they are now.
+    ///
+    /// # Errors
+    /// When the endpoint is closed.
+    pub async fn stats(&self) -> Result<Stats, SendError> {
+        let (answer, stats) = tokio::sync::oneshot::channel();
+        self.shared.ask_stats(answer)?;
+        stats.await.map_err(|_| SendError::Closed)
     }
 
     /// Closes the endpoint: BY to every peer, then its stream of events ends.

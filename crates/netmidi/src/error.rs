@@ -38,7 +38,7 @@ pub enum Error {
         /// How often it was tried.
         tries: usize,
     },
-    /// The operating system gave no random numbers, which identities need to be safe to guess from.
+    /// The operating system gave no random numbers, which keep strangers from guessing identities.
     #[error("the operating system gives no random numbers for session identities: {0}")]
     Random(getrandom::Error),
     /// An endpoint lives on a tokio runtime.

@@ -46,6 +46,7 @@ mod error;
 mod event;
 mod shared;
 mod sockets;
+mod stats;
 mod watched;
 
 pub use clock::Clock;
@@ -54,7 +55,8 @@ pub use error::{Error, SendError};
 pub use event::{Event, Handler, Peer};
 pub use netmidi_message as message;
 pub use netmidi_session::{
-    Config, LeaveReason, MAX_NAME_OCTETS, PacketBudget, ParticipantId, Port, RunningStatus,
-    SendError as SessionSendError, Ssrc, Time, UndefinedCommands,
+    Config, LeaveReason, MAX_NAME_OCTETS, PacketBudget, ParticipantId, ParticipantStats, Port,
+    RunningStatus, SendError as SessionSendError, SessionStats, Ssrc, Time, UndefinedCommands,
 };
 pub use sockets::PairAddresses;
+pub use stats::Stats;

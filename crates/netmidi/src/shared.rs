@@ -8,10 +8,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use netmidi_message::{Message, MessageBuf};
-use netmidi_session::{ParticipantId, Time};
+use netmidi_session::{Event, ParticipantId, Time};
+use tokio::sync::oneshot;
 
 use crate::error::SendError;
-use crate::event::Event;
+use crate::stats::Stats;
 
 /// Octets that may wait for the driver, counted as MIDI messages plus a small overhead for each.
 const MAX_WAITING_OCTETS: usize = 16 << 20;
@@ -25,6 +26,7 @@ pub(crate) enum Request {
         message: MessageBuf,
     },
     Leave(ParticipantId),
+    Stats(oneshot::Sender<Stats>),
     Close,
 }
 
@@ -54,10 +56,22 @@ struct Requests {
     driver: Option<Waker>,
 }
 
+/// What waits for the user.
+#[derive(Debug)]
+pub(crate) enum Told {
+    Event(Event),
+    NotSent {
+        to: ParticipantId,
+        error: netmidi_session::SendError,
+    },
+}
+
 #[derive(Debug)]
 struct Events {
-    queue: VecDeque<Event>,
+    queue: VecDeque<Told>,
     limit: usize,
+    /// Failures to send that there was no room for.
+    dropped: u64,
     /// The driver has more and waits for room.
     driver_waits: bool,
     ended: bool,
@@ -82,6 +96,7 @@ impl Shared {
             events: Mutex::new(Events {
                 queue: VecDeque::new(),
                 limit: max_events,
+                dropped: 0,
                 driver_waits: false,
                 ended: false,
                 reader: None,
@@ -148,7 +163,7 @@ impl Shared {
     // For the reader of events.
 
     /// Swaps the waiting events against an empty queue.
-    pub(crate) fn take_events(&self, into: &mut VecDeque<Event>, reader: &Waker) -> Taken {
+    pub(crate) fn take_events(&self, into: &mut VecDeque<Told>, reader: &Waker) -> Taken {
         let mut events = lock(&self.events);
         if events.queue.is_empty() {
             if events.ended {
@@ -158,14 +173,28 @@ impl Shared {
             return Taken::NoneYet;
         }
         core::mem::swap(&mut events.queue, into);
+        let dropped = core::mem::take(&mut events.dropped);
         let driver_waits = core::mem::take(&mut events.driver_waits);
         drop(events);
+        if dropped > 0 {
+            into.push_back(Told::Event(Event::Overflow { dropped }));
+        }
         if driver_waits {
             let mut requests = lock(&self.requests);
             requests.room = true;
             wake(requests);
         }
         Taken::Some
+    }
+
+    pub(crate) fn ask_stats(&self, answer: oneshot::Sender<Stats>) -> Result<(), SendError> {
+        let mut requests = lock(&self.requests);
+        if requests.closed {
+            return Err(SendError::Closed);
+        }
+        requests.queue.push_back(Request::Stats(answer));
+        wake(requests);
+        Ok(())
     }
 
     // For the driver.
@@ -197,23 +226,18 @@ impl Shared {
         lock(&self.requests).connected.remove(&participant);
     }
 
-    /// How many events the user's queue has room for. When there is none, the driver is woken once
-    /// there is.
-    pub(crate) fn room_for_events(&self) -> usize {
-        let mut events = lock(&self.events);
-        let room = events.limit.saturating_sub(events.queue.len());
-        events.driver_waits = room == 0;
-        room
+    /// The user's queue of events, to be filled.
+    pub(crate) fn events(&self) -> EventQueue<'_> {
+        EventQueue(Some(lock(&self.events)))
     }
 
-    /// Hands events over, emptying `from`.
-    pub(crate) fn push_events(&self, from: &mut Vec<Event>) {
-        let mut events = lock(&self.events);
-        events.queue.extend(from.drain(..));
-        let reader = events.reader.take();
-        drop(events);
-        if let Some(reader) = reader {
-            reader.wake();
+    /// A message could not be sent: tells the user, or counts it where there is no room to.
+    pub(crate) fn push_failure(&self, to: ParticipantId, error: netmidi_session::SendError) {
+        let mut events = self.events();
+        if events.has_room() {
+            events.push(Told::NotSent { to, error });
+        } else if let Some(events) = &mut events.0 {
+            events.dropped += 1;
         }
     }
 
@@ -226,6 +250,42 @@ impl Shared {
         drop(requests);
         let mut events = lock(&self.events);
         events.ended = true;
+        let reader = events.reader.take();
+        drop(events);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
+/// The user's queue of events, locked. The user is woken when it is let go.
+pub(crate) struct EventQueue<'a>(Option<MutexGuard<'a, Events>>);
+
+impl EventQueue<'_> {
+    /// Whether there is room for one more. If not, the driver is woken once there is.
+    pub(crate) fn has_room(&mut self) -> bool {
+        self.0.as_mut().is_some_and(|events| {
+            let room = events.queue.len() < events.limit;
+            events.driver_waits |= !room;
+            room
+        })
+    }
+
+    pub(crate) fn push(&mut self, told: Told) {
+        if let Some(events) = &mut self.0 {
+            events.queue.push_back(told);
+        }
+    }
+}
+
+impl Drop for EventQueue<'_> {
+    fn drop(&mut self) {
+        let Some(mut events) = self.0.take() else {
+            return;
+        };
+        if events.queue.is_empty() {
+            return;
+        }
         let reader = events.reader.take();
         drop(events);
         if let Some(reader) = reader {

@@ -1,4 +1,4 @@
-//! What a second pair of eyes found.
+//! Defects that were found once, each with the test that keeps it away.
 
 #![allow(
     clippy::indexing_slicing,
