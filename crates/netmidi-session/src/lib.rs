@@ -29,6 +29,9 @@
 //!
 //! Follows Apple's MIDI Network Driver Protocol, RFC 6295 for the MIDI payload and RFC 3550 for
 //! sequence numbers.
+//!
+//! Features: `std` (default) hands `std` on to the crates below, for their `std::io` forms. Without
+//! it an allocator is needed and nothing else; what is accepted and sent stays the same.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -35,8 +35,8 @@ const BYE_INTERVAL: Duration = Duration::from_millis(25);
 const MIDI_BEFORE_BYE: Duration = Duration::from_millis(100);
 /// And no longer than this after we decided to leave, even if MIDI still waits for its socket.
 const LONGEST_FAREWELL: Duration = Duration::from_secs(2);
-/// A BY with a foreign token is believed only of a participant older than this (applemidi.md §2.1:
-/// macOS reuses SSRCs, and its BY carries another token).
+/// A BY with a foreign token is believed only of a participant older than this (macOS uses
+/// SSRCs again, and its BY carries another token).
 const STALE_BYE: Duration = Duration::from_secs(2);
 
 /// An answer that waits to be polled.

@@ -2,7 +2,7 @@
 //! without an allocator.
 //!
 //! Uses `netmidi-message`; knows no sockets, peers or time. The journal that a packet may carry
-//! is handed on as octets, for `netmidi-journal` to judge.
+//! is handed on as octets, unread.
 //!
 //! ```
 //! use netmidi_message::{Channel, ChannelMessage, Message, Note, U7};
@@ -39,8 +39,9 @@
 //! Follows RFC 6295 §2 and §3 (RTP-MIDI), RFC 3550 §5 (RTP), Apple's MIDI Network Driver Protocol,
 //! and for what that leaves open, what peers were seen to send.
 //!
-//! Features: `std` (default) and `alloc` add what returns a `Vec` or `String`. Without them no
-//! allocator is needed, and nothing that is accepted or written changes.
+//! Features: `alloc` (by default) adds what returns a `Vec` or `String`, and costs an allocator; `std`
+//! (by default) implies it and costs the standard library. Without them neither is needed, and
+//! nothing that is accepted or written changes.
 
 #![no_std]
 #![forbid(unsafe_code)]

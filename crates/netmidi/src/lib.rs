@@ -1,7 +1,9 @@
 //! MIDI over IP on tokio: RTP-MIDI with AppleMIDI sessions.
 //!
 //! The roof of the netmidi workspace: it gives the session core its sockets, its clock and a task.
-//! Macs, iPads, Windows with rtpMIDI, Linux with rtpmidid, Arduinos and Python connect to it.
+//! Peers connect to it: node-rtpmidi does so in our tests. Macs, iPads, Windows with rtpMIDI, Linux
+//! with rtpmidid and the Arduino library speak the same protocol; the README of the workspace says
+//! what was tried.
 //!
 //! ```
 //! use futures::StreamExt;
@@ -28,7 +30,11 @@
 //!
 //! It leaves out, for now: inviting others, the recovery journal, discovery, MIDI over TCP.
 //!
-//! For the documents it follows see `netmidi-session`.
+//! Follows Apple's MIDI Network Driver Protocol, RFC 6295 and RFC 3550 by way of `netmidi-session`;
+//! of its own it adds that the data port is the one above the control port.
+//!
+//! It has no features. It costs the standard library, tokio (`net`, `rt`, `sync`, `time`), and one
+//! task for each endpoint.
 
 #![forbid(unsafe_code)]
 
