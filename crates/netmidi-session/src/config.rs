@@ -51,6 +51,9 @@ pub struct Config {
     /// Messages that may wait to be polled; later ones are dropped and the number of them is
     /// reported. Default 16,384: more than one datagram can bring.
     pub max_queued_events: usize,
+    /// Data octets of system exclusive messages that may wait to be polled; later ones are dropped
+    /// like those above. Default 16 MiB.
+    pub max_queued_event_octets: usize,
     /// Answers (OK, NO, clock) that may wait to be polled; later ones are dropped, peers ask again.
     /// BY has room beyond that, two for each of [`max_participants`](Self::max_participants).
     /// Default 256.
@@ -80,6 +83,7 @@ impl Config {
             max_sysex: netmidi_message::DEFAULT_SYSEX_LIMIT,
             max_queued_octets: 4 << 20,
             max_queued_events: 16_384,
+            max_queued_event_octets: 16 << 20,
             max_queued_answers: 256,
             max_ahead: Duration::from_secs(2),
             packet_budget: PacketBudget::DEFAULT,
@@ -104,6 +108,7 @@ impl Config {
             ("max_sysex", self.max_sysex),
             ("max_queued_octets", self.max_queued_octets),
             ("max_queued_events", self.max_queued_events),
+            ("max_queued_event_octets", self.max_queued_event_octets),
             ("max_queued_answers", self.max_queued_answers),
         ];
         match bounds.into_iter().find(|(_, bound)| *bound == 0) {

@@ -83,6 +83,23 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Data octets that the event holds: those of a system exclusive or undefined message, 0 for
+    /// everything else.
+    #[must_use]
+    #[inline]
+    pub fn data_octets(&self) -> usize {
+        match self {
+            Self::Message { message, .. } => match message {
+                MessageBuf::SysEx(sysex) => sysex.as_sysex().data().len(),
+                MessageBuf::Undefined(undefined) => undefined.as_undefined().data().len(),
+                MessageBuf::Channel(_) | MessageBuf::Common(_) | MessageBuf::RealTime(_) => 0,
+            },
+            _ => 0,
+        }
+    }
+}
+
 /// Who ended the membership of a participant.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
@@ -117,6 +134,9 @@ impl fmt::Display for LeaveReason {
 pub(crate) struct EventQueue {
     queue: VecDeque<Event>,
     limit: usize,
+    /// Data octets that wait, and how many may.
+    octets: usize,
+    octet_limit: usize,
     /// Dropped and not reported yet.
     unreported: u64,
     /// Dropped since the session began.
@@ -124,10 +144,12 @@ pub(crate) struct EventQueue {
 }
 
 impl EventQueue {
-    pub(crate) const fn new(limit: usize) -> Self {
+    pub(crate) const fn new(limit: usize, octet_limit: usize) -> Self {
         Self {
             queue: VecDeque::new(),
             limit,
+            octets: 0,
+            octet_limit,
             unreported: 0,
             dropped: 0,
         }
@@ -141,15 +163,19 @@ impl EventQueue {
         self.queue.push_back(event);
     }
 
-    /// Everything that a participant can cause many of.
+    /// Everything that a participant can cause many of; `octets` is what
+    /// [`data_octets`](Event::data_octets) of the event will be.
     #[inline]
-    pub(crate) fn push_bounded(&mut self, event: impl FnOnce() -> Event) {
-        if self.is_full() {
+    pub(crate) fn push_bounded(&mut self, octets: usize, event: impl FnOnce() -> Event) {
+        // A limit below one message must let that one through.
+        let too_much = self.octets > 0 && self.octets + octets > self.octet_limit;
+        if self.is_full() || (too_much && octets > 0) {
             self.unreported += 1;
             self.dropped += 1;
         } else {
             // It may take the queue one past its limit: a limit of 1 must let messages through.
             self.report_overflow();
+            self.octets += octets;
             self.queue.push_back(event());
         }
     }
@@ -169,6 +195,7 @@ impl EventQueue {
 
     pub(crate) fn pop(&mut self) -> Option<Event> {
         if let Some(event) = self.queue.pop_front() {
+            self.octets -= event.data_octets();
             return Some(event);
         }
         match core::mem::take(&mut self.unreported) {

@@ -158,6 +158,14 @@ impl SysExJoiner {
         core::mem::take(&mut self.open)
     }
 
+    /// Gives back the memory of a long message that is done with.
+    pub(crate) fn release(&mut self) {
+        if !self.open {
+            self.data.clear();
+            self.data.shrink_to(KEPT_CAPACITY);
+        }
+    }
+
     /// Takes the next segment. The second value is whether a message in progress before it was
     /// given up for it.
     pub(crate) fn join<'a>(&'a mut self, segment: SysExSegment<'a>) -> (Joined<'a>, bool) {
@@ -202,8 +210,7 @@ impl SysExJoiner {
     fn append<'a>(&mut self, data: &[u8]) -> Joined<'a> {
         if self.data.len() + data.len() > self.limit {
             self.abandon();
-            // A message near the bound must not keep its memory for ever.
-            self.data.shrink_to(KEPT_CAPACITY);
+            self.release();
             return Joined::TooLong;
         }
         self.data.extend_from_slice(data);
@@ -211,7 +218,8 @@ impl SysExJoiner {
     }
 }
 
-/// Octets of buffer kept after a message that was too long.
+/// Octets of buffer kept for the next message: a message near the bound must not keep its memory
+/// for ever.
 const KEPT_CAPACITY: usize = 4096;
 
 #[cfg(test)]
@@ -359,6 +367,24 @@ mod tests {
             joiner.join(segment(SegmentKind::Last, &[2])),
             (Joined::Ignored, false)
         );
+    }
+
+    #[test]
+    fn the_memory_of_a_long_message_is_given_back() {
+        let mut joiner = SysExJoiner::new(1 << 20);
+        let data = alloc::vec![1; 100_000];
+        joiner.join(segment(SegmentKind::First, &data));
+        joiner.release();
+        assert!(
+            joiner.data.capacity() >= data.len(),
+            "not while it is in progress"
+        );
+        assert!(matches!(
+            joiner.join(segment(SegmentKind::Last, &[2])).0,
+            Joined::Whole(_)
+        ));
+        joiner.release();
+        assert!(joiner.data.capacity() <= KEPT_CAPACITY);
     }
 
     #[test]

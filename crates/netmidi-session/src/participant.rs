@@ -179,7 +179,7 @@ impl Participant {
                 self.stats.lost += u64::from(missing);
                 self.abandon_sysex();
                 let packets = u32::from(missing);
-                events.push_bounded(|| Event::Lost {
+                events.push_bounded(0, || Event::Lost {
                     participant: id,
                     packets,
                 });
@@ -215,7 +215,9 @@ impl Participant {
                     match joined {
                         Joined::Whole(sysex) => {
                             self.stats.messages_received += 1;
-                            events.push_bounded(|| message_event(id, at, sysex.into()));
+                            let octets = sysex.data().len();
+                            events.push_bounded(octets, || message_event(id, at, sysex.into()));
+                            self.joiner.release();
                         }
                         Joined::TooLong => self.stats.sysex_too_long += 1,
                         Joined::Abandoned => self.stats.sysex_abandoned += 1,
@@ -239,7 +241,11 @@ impl Participant {
             return;
         }
         self.stats.messages_received += 1;
-        events.push_bounded(|| message_event(id, at, message));
+        let octets = match message {
+            Message::Undefined(undefined) => undefined.data().len(),
+            _ => 0,
+        };
+        events.push_bounded(octets, || message_event(id, at, message));
     }
 
     /// When a command is due on our clock.

@@ -95,7 +95,7 @@ impl Session {
             timers: Timers::default(),
             answers: VecDeque::new(),
             waiting: VecDeque::new(),
-            events: EventQueue::new(config.max_queued_events),
+            events: EventQueue::new(config.max_queued_events, config.max_queued_event_octets),
             stats: SessionStats::default(),
             config,
         })

@@ -318,6 +318,30 @@ fn an_overflow_of_events_is_told() {
 }
 
 #[test]
+fn events_with_much_data_are_bounded_by_their_octets() {
+    let (mut session, mut peer, _) = joined_with(|config| config.max_queued_event_octets = 250);
+    let data = [0x55; 100];
+    let dump = Message::from(SysEx::new(&data).unwrap());
+    let note = Message::parse(&[0x90, 60, 100]).unwrap();
+    for message in [dump, dump, dump, note, dump] {
+        peer.play(&mut session, Time::ZERO, &[message]);
+    }
+    let events = events(&mut session);
+    assert_eq!(events.len(), 5);
+    assert_eq!(events[2], Event::Overflow { dropped: 1 });
+    assert!(matches!(&events[3], Event::Message { message, .. } if *message == note));
+    assert_eq!(events[4], Event::Overflow { dropped: 1 });
+    // What was taken makes room; and one message alone is always let through.
+    let data = [0x55; 1000];
+    peer.play(
+        &mut session,
+        Time::ZERO,
+        &[SysEx::new(&data).unwrap().into()],
+    );
+    assert_eq!(played(&mut session).len(), 1);
+}
+
+#[test]
 fn one_long_message_does_not_hold_up_other_participants() {
     let mut session = Session::new(Config::new("ours"), 1, Time::ZERO).unwrap();
     let peers = [ScriptedPeer::new(1), ScriptedPeer::new(2)];

@@ -258,18 +258,18 @@ impl Driver {
             return false;
         };
         let mut queue = self.shared.events();
-        loop {
-            if !queue.has_room() {
-                self.held = Some(event);
-                return false;
-            }
+        let mut any = false;
+        while queue.has_room() {
             note(&event, &mut self.connected, &self.shared);
             queue.push(Told::Event(event));
+            any = true;
             match self.session.poll_event() {
                 Some(next) => event = next,
-                None => return true,
+                None => return any,
             }
         }
+        self.held = Some(event);
+        any
     }
 
     /// Passes on what is left, room or not.

@@ -75,11 +75,11 @@ impl Builder {
         }
         let clock = Clock::start();
         let seed = getrandom::u64().map_err(Error::Random)?;
-        let max_events = config.max_queued_events;
+        let (max_events, max_octets) = (config.max_queued_events, config.max_queued_event_octets);
         let session = Session::new(config, seed, clock.now())?;
         let sockets = Sockets::bind(&listen)?;
         let addresses = sockets.addresses();
-        let shared = Arc::new(Shared::new(max_events));
+        let shared = Arc::new(Shared::new(max_events, max_octets));
         let driver = Driver::new(session, sockets, clock, Arc::clone(&shared));
         let task = runtime.spawn(driver.run());
         let handle = Handle { shared, clock };

@@ -70,6 +70,9 @@ pub(crate) enum Told {
 struct Events {
     queue: VecDeque<Told>,
     limit: usize,
+    /// Data octets that wait, and how many may.
+    octets: usize,
+    octet_limit: usize,
     /// Failures to send that there was no room for.
     dropped: u64,
     /// The driver has more and waits for room.
@@ -90,12 +93,14 @@ pub(crate) enum Taken {
 }
 
 impl Shared {
-    pub(crate) fn new(max_events: usize) -> Self {
+    pub(crate) fn new(max_events: usize, max_octets: usize) -> Self {
         Self {
             requests: Mutex::default(),
             events: Mutex::new(Events {
                 queue: VecDeque::new(),
                 limit: max_events,
+                octets: 0,
+                octet_limit: max_octets,
                 dropped: 0,
                 driver_waits: false,
                 ended: false,
@@ -173,6 +178,7 @@ impl Shared {
             return Taken::NoneYet;
         }
         core::mem::swap(&mut events.queue, into);
+        events.octets = 0;
         let dropped = core::mem::take(&mut events.dropped);
         let driver_waits = core::mem::take(&mut events.driver_waits);
         drop(events);
@@ -265,7 +271,7 @@ impl EventQueue<'_> {
     /// Whether there is room for one more. If not, the driver is woken once there is.
     pub(crate) fn has_room(&mut self) -> bool {
         self.0.as_mut().is_some_and(|events| {
-            let room = events.queue.len() < events.limit;
+            let room = events.queue.len() < events.limit && events.octets < events.octet_limit;
             events.driver_waits |= !room;
             room
         })
@@ -273,6 +279,9 @@ impl EventQueue<'_> {
 
     pub(crate) fn push(&mut self, told: Told) {
         if let Some(events) = &mut self.0 {
+            if let Told::Event(event) = &told {
+                events.octets += event.data_octets();
+            }
             events.queue.push_back(told);
         }
     }
