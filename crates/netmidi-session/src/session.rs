@@ -2,6 +2,7 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::ToString;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -70,6 +71,9 @@ pub struct Session {
     waiting: VecDeque<ParticipantId>,
     events: EventQueue,
     stats: SessionStats,
+    /// Where packets are put together: as long as the budget, so that it need not be cleared for
+    /// each.
+    draft: Vec<u8>,
 }
 
 impl Session {
@@ -97,6 +101,7 @@ impl Session {
             waiting: VecDeque::new(),
             events: EventQueue::new(config.max_queued_events, config.max_queued_event_octets),
             stats: SessionStats::default(),
+            draft: vec![0; config.packet_budget.get()],
             config,
         })
     }
@@ -874,6 +879,7 @@ impl Session {
             config,
             ssrc,
             now,
+            draft,
             ..
         } = self;
         let budget = config.packet_budget;
@@ -881,11 +887,10 @@ impl Session {
             let Some(participant) = participants.get_mut(&id) else {
                 continue;
             };
-            out.resize(budget.get(), 0);
-            // The buffer has the size of the budget, so writing cannot fail.
+            // The draft is as long as the budget, so writing cannot fail.
             let emitted = participant
                 .outbound
-                .emit(out, budget, config.running_status, *ssrc)
+                .emit(draft, budget, config.running_status, *ssrc)
                 .ok()
                 .flatten();
             participant.waiting = !participant.outbound.is_empty();
@@ -894,7 +899,8 @@ impl Session {
                 waiting.push_back(id);
             }
             if let Some(emitted) = emitted {
-                out.truncate(emitted.len);
+                out.clear();
+                out.extend_from_slice(draft.get(..emitted.len).unwrap_or_default());
                 participant.sent_at = Some(*now);
                 participant.stats.packets_sent += 1;
                 participant.stats.messages_sent += emitted.messages;

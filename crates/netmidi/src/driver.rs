@@ -169,9 +169,8 @@ impl Driver {
     }
 
     fn take_requests(&mut self) {
-        let mut requests = core::mem::take(&mut self.requests);
-        self.shared.take_requests(&mut requests);
-        for request in requests.drain(..) {
+        self.shared.take_requests(&mut self.requests);
+        while let Some(request) = self.requests.pop_front() {
             match request {
                 Request::Send { at, to, message } => self.send(at, to, message.as_message()),
                 Request::Leave(participant) => {
@@ -185,7 +184,6 @@ impl Driver {
                 Request::Close => self.session.close(self.clock.now()),
             }
         }
-        self.requests = requests;
     }
 
     fn send(&mut self, at: Time, to: Recipient, message: Message<'_>) {
