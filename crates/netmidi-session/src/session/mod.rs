@@ -1,0 +1,369 @@
+//! The session: every datagram, deadline and message passes through here.
+
+mod joining;
+mod leaving;
+mod sending;
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use netmidi_wire::{
+    ClockCount, ClockSync as ClockPacket, Control, Datagram, ExchangeKind, Layer, ParseError,
+    RtpPacket, Ssrc,
+};
+
+use self::sending::{Answer, make_ready};
+use crate::config::Config;
+use crate::error::ConfigError;
+use crate::event::{Event, EventQueue, LeaveReason, ParticipantId, Peer};
+use crate::invitation::Invitations;
+use crate::participant::{Participant, PeerKey};
+use crate::rng::Rng;
+use crate::stats::{ParticipantStats, SessionStats};
+use crate::time::Time;
+use crate::timer::{Timer, Timers};
+use crate::transmit::{LocalPort, Port, Transmit};
+
+/// The payload types that RTP leaves to the session (RFC 3551 §6). AppleMIDI is always 97, other
+/// senders bind another.
+const DYNAMIC_PAYLOAD_TYPES: core::ops::RangeInclusive<u8> = 96..=127;
+
+/// One endpoint's side of its AppleMIDI sessions: many participants at once, no sockets, no clock.
+///
+/// Three inputs: [`handle_datagram`](Self::handle_datagram), [`handle_timeout`](Self::handle_timeout)
+/// and the calls of the user ([`send`](Self::send), [`leave`](Self::leave), [`close`](Self::close)).
+/// After each of them, drain [`poll_transmit`](Self::poll_transmit), then
+/// [`poll_event`](Self::poll_event), then wait for the next datagram, no longer than
+/// [`poll_timeout`](Self::poll_timeout) says. Several sends before a drain share packets.
+#[derive(Debug)]
+pub struct Session {
+    config: Config,
+    ssrc: Ssrc,
+    rng: Rng,
+    now: Time,
+    open: bool,
+    participants: BTreeMap<ParticipantId, Participant>,
+    peers: BTreeMap<PeerKey, ParticipantId>,
+    next_id: u64,
+    invitations: Invitations,
+    timers: Timers,
+    answers: VecDeque<(Transmit, Answer)>,
+    /// Participants that may send and have something to.
+    waiting: VecDeque<ParticipantId>,
+    events: EventQueue,
+    stats: SessionStats,
+    /// Where packets are put together: as long as the budget, so that it need not be cleared for
+    /// each.
+    draft: Vec<u8>,
+}
+
+impl Session {
+    /// A session with no participants.
+    ///
+    /// `seed` decides its SSRC and where sequences start: draw it from the operating system's
+    /// generator, so that strangers cannot guess them. `now` is any moment on the caller's clock.
+    ///
+    /// # Errors
+    /// When the configuration contradicts itself.
+    pub fn new(config: Config, seed: u64, now: Time) -> Result<Self, ConfigError> {
+        config.check()?;
+        let mut rng = Rng::new(seed);
+        Ok(Self {
+            ssrc: Ssrc(rng.nonzero_u32()),
+            rng,
+            now,
+            open: true,
+            participants: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            next_id: 0,
+            invitations: Invitations::default(),
+            timers: Timers::default(),
+            answers: VecDeque::new(),
+            waiting: VecDeque::new(),
+            events: EventQueue::new(config.max_queued_events, config.max_queued_event_octets),
+            stats: SessionStats::default(),
+            draft: vec![0; config.packet_budget.get()],
+            config,
+        })
+    }
+
+    /// Takes a datagram that `local` received from `from`.
+    ///
+    /// Returns nothing: what a peer sends cannot fail the caller. Bad octets are counted, see
+    /// [`stats`](Self::stats), and change nothing else.
+    pub fn handle_datagram(
+        &mut self,
+        now: Time,
+        local: LocalPort,
+        from: SocketAddr,
+        octets: &[u8],
+    ) {
+        self.advance(now);
+        self.stats.datagrams += 1;
+        match Datagram::parse(octets) {
+            Ok(Datagram::Rtp(packet)) => self.handle_rtp(local, from, &packet),
+            Ok(Datagram::Control(Control::Exchange(exchange))) => match exchange.kind {
+                ExchangeKind::Invitation => self.handle_invitation(local, from, &exchange),
+                ExchangeKind::End => self.handle_bye(local, from, &exchange),
+                ExchangeKind::Accepted | ExchangeKind::Rejected => {
+                    self.stats.unexpected_answer += 1;
+                }
+            },
+            Ok(Datagram::Control(Control::Clock(clock))) => self.handle_clock(local, from, &clock),
+            Ok(Datagram::Control(Control::Feedback(feedback))) => {
+                if let Some((_, participant)) = self.sender(feedback.ssrc, local, from) {
+                    participant.stats.feedback_received += 1;
+                }
+            }
+            Ok(Datagram::Control(Control::BitrateLimit(limit))) => {
+                if let Some((_, participant)) = self.sender(limit.ssrc, local, from) {
+                    participant.stats.bitrate_limits_received += 1;
+                }
+            }
+            Err(ParseError::BadVersion {
+                kind: ExchangeKind::Invitation,
+                token,
+                ..
+            }) => {
+                self.stats.malformed_control += 1;
+                self.refuse(local, from, token);
+            }
+            Err(error) if error.layer() == Layer::AppleMidi => self.stats.malformed_control += 1,
+            Err(_) => self.stats.malformed_rtp += 1,
+        }
+    }
+
+    /// Does what is due at `now`; does nothing when it comes early.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.advance(now);
+    }
+
+    /// Whether the session was closed and everybody has been told.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        !self.open && self.participants.is_empty()
+    }
+
+    /// Writes the next datagram to `out`, replacing what is there, and tells where it goes.
+    pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
+        if let Some((transmit, answer)) = self.answers.pop_front() {
+            self.write_answer(answer, out);
+            return Some(transmit);
+        }
+        self.write_midi(out)
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called at the latest. Ask last:
+    /// draining may move it.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    /// Our identity in the session.
+    #[must_use]
+    pub const fn ssrc(&self) -> Ssrc {
+        self.ssrc
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Those who are connected, in the order in which they joined.
+    pub fn participants(&self) -> impl Iterator<Item = (ParticipantId, &Peer)> {
+        self.participants
+            .iter()
+            .filter(|(_, participant)| !participant.is_leaving())
+            .map(|(id, participant)| (*id, &participant.peer))
+    }
+
+    /// Counters of the session.
+    #[must_use]
+    pub fn stats(&self) -> SessionStats {
+        SessionStats {
+            events_dropped: self.events.dropped(),
+            ..self.stats
+        }
+    }
+
+    /// Counters of one participant, while it is connected.
+    #[must_use]
+    pub fn participant_stats(&self, id: ParticipantId) -> Option<ParticipantStats> {
+        self.participants
+            .get(&id)
+            .map(|participant| participant.stats)
+    }
+
+    // Inputs.
+
+    fn handle_rtp(&mut self, local: LocalPort, from: SocketAddr, packet: &RtpPacket<'_>) {
+        let header = packet.header();
+        if local.port == Port::Control {
+            self.stats.rtp_on_control += 1;
+            return;
+        }
+        if !DYNAMIC_PAYLOAD_TYPES.contains(&header.payload_type.get()) {
+            self.stats.foreign_payload += 1;
+            return;
+        }
+        let now = self.now;
+        let Some(id) = self
+            .peers
+            .get(&PeerKey::new(header.ssrc, from, local.pair))
+            .copied()
+        else {
+            self.stats.unknown_sender += 1;
+            return;
+        };
+        let Self {
+            participants,
+            config,
+            events,
+            stats,
+            timers,
+            waiting,
+            ..
+        } = self;
+        let Some(participant) = participants.get_mut(&id) else {
+            return;
+        };
+        if participant.peer.data != from {
+            stats.wrong_source += 1;
+            return;
+        }
+        participant.heard_at = now;
+        if participant.is_leaving() {
+            return;
+        }
+        participant.handle_packet(now, id, packet, config, events);
+        make_ready(timers, waiting, id, participant);
+    }
+
+    fn handle_clock(&mut self, local: LocalPort, from: SocketAddr, clock: &ClockPacket) {
+        let now = self.now;
+        let ours = self.ssrc;
+        let Some((id, participant)) = self.sender(clock.ssrc, local, from) else {
+            return;
+        };
+        if participant.is_leaving() {
+            return;
+        }
+        let [first, ..] = clock.timestamps;
+        match clock.count {
+            ClockCount::Ck0 => {
+                let timestamps = participant.clock.answer(now, first);
+                let answer = ClockPacket {
+                    ssrc: ours,
+                    count: ClockCount::Ck1,
+                    timestamps,
+                };
+                // On the port it came from, and to where it came from.
+                self.answer(local, from, Answer::Clock(answer));
+            }
+            ClockCount::Ck2 if participant.clock.complete(now, clock.timestamps) => {
+                participant.stats.clock_exchanges += 1;
+                let Self {
+                    participants,
+                    timers,
+                    waiting,
+                    ..
+                } = self;
+                if let Some(participant) = participants.get_mut(&id) {
+                    make_ready(timers, waiting, id, participant);
+                }
+            }
+            // Only the initiator is sent CK1, and a CK2 that fits nothing moves no clock.
+            ClockCount::Ck1 | ClockCount::Ck2 => self.stats.unexpected_clock += 1,
+        }
+    }
+
+    /// The participant that a packet claims to be from, if it comes from that participant's
+    /// address; it was heard then.
+    fn sender(
+        &mut self,
+        ssrc: Ssrc,
+        local: LocalPort,
+        from: SocketAddr,
+    ) -> Option<(ParticipantId, &mut Participant)> {
+        let Some(id) = self
+            .peers
+            .get(&PeerKey::new(ssrc, from, local.pair))
+            .copied()
+        else {
+            self.stats.unknown_sender += 1;
+            return None;
+        };
+        let participant = self.participants.get_mut(&id)?;
+        if !participant.is_at(from) {
+            self.stats.wrong_source += 1;
+            return None;
+        }
+        participant.heard_at = self.now;
+        Some((id, participant))
+    }
+
+    // Time.
+
+    /// Moves the clock forward and does what is due.
+    fn advance(&mut self, now: Time) {
+        self.now = self.now.max(now);
+        while let Some(timer) = self.timers.pop_due(self.now) {
+            self.fire(timer);
+        }
+    }
+
+    fn fire(&mut self, timer: Timer) {
+        let now = self.now;
+        match timer {
+            Timer::Invitation(id) => {
+                if self.invitations.expire(id) {
+                    self.stats.invitations_expired += 1;
+                }
+            }
+            Timer::Ready(id) => {
+                let Self {
+                    participants,
+                    timers,
+                    waiting,
+                    ..
+                } = self;
+                if let Some(participant) = participants.get_mut(&id) {
+                    make_ready(timers, waiting, id, participant);
+                }
+            }
+            Timer::Silence(id) => {
+                let Some(participant) = self.participants.get_mut(&id) else {
+                    return;
+                };
+                let silent_at = participant.heard_at + self.config.silence_timeout;
+                if silent_at > now {
+                    participant.silence_at = silent_at;
+                    self.timers.set(silent_at, timer);
+                    return;
+                }
+                let (to, token) = (participant.peer.control, participant.token);
+                let local = LocalPort::control(participant.peer.pair);
+                self.answer(
+                    local,
+                    to,
+                    Answer::Exchange {
+                        kind: ExchangeKind::End,
+                        token,
+                    },
+                );
+                self.remove(id, LeaveReason::Silent);
+            }
+            Timer::Farewell(id) => self.say_bye(id),
+        }
+    }
+}

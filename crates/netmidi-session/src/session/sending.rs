@@ -1,0 +1,204 @@
+//! What goes out: answers first, then MIDI, one participant after the other.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use netmidi_message::Message;
+use netmidi_wire::{ClockSync as ClockPacket, Control, Exchange, ExchangeKind, SessionName, Token};
+
+use super::Session;
+use super::leaving::BYES;
+use crate::config::{Config, UndefinedCommands};
+use crate::error::SendError;
+use crate::event::ParticipantId;
+use crate::outbound::Outbound;
+use crate::participant::{Participant, Stage};
+use crate::time::Time;
+use crate::timer::{Timer, Timers};
+use crate::transmit::{LocalPort, Transmit};
+
+/// An answer that waits to be polled.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Answer {
+    Exchange { kind: ExchangeKind, token: Token },
+    Clock(ClockPacket),
+}
+
+impl Session {
+    /// Sends a message to a participant, timestamped `now`.
+    ///
+    /// It goes out with the next [`poll_transmit`](Self::poll_transmit), or once the participant
+    /// is ready for MIDI (see [`Config::ready_timeout`]).
+    ///
+    /// # Errors
+    /// When there is no such participant, its queue is full, or the message is of a kind that the
+    /// configuration does not send. Nothing is queued then.
+    pub fn send(
+        &mut self,
+        now: Time,
+        to: ParticipantId,
+        message: Message<'_>,
+    ) -> Result<(), SendError> {
+        self.advance(now);
+        let Self {
+            participants,
+            config,
+            waiting,
+            ..
+        } = self;
+        let participant = participants
+            .get_mut(&to)
+            .filter(|participant| !participant.is_leaving())
+            .ok_or(SendError::UnknownParticipant { participant: to })?;
+        if message.is_undefined() {
+            check_undefined(&message, config)?;
+        }
+        let queued = participant.outbound.queued_octets();
+        let needed = Outbound::cost(&message);
+        if queued + needed > config.max_queued_octets {
+            let limit = config.max_queued_octets;
+            return Err(SendError::QueueFull {
+                participant: to,
+                queued,
+                needed,
+                limit,
+            });
+        }
+        participant.outbound.push(self.now, message);
+        enlist(waiting, to, participant);
+        Ok(())
+    }
+
+    pub(super) fn answer(&mut self, from: LocalPort, to: SocketAddr, answer: Answer) {
+        let limit = match answer {
+            // Nobody asks again for a BY, and there are never many.
+            Answer::Exchange {
+                kind: ExchangeKind::End,
+                ..
+            } => {
+                let byes = self
+                    .config
+                    .max_participants
+                    .saturating_mul(usize::from(BYES));
+                self.config.max_queued_answers.saturating_add(byes)
+            }
+            _ => self.config.max_queued_answers,
+        };
+        if self.answers.len() < limit {
+            self.answers.push_back((Transmit { from, to }, answer));
+        } else {
+            self.stats.answers_dropped += 1;
+        }
+    }
+
+    pub(super) fn write_answer(&self, answer: Answer, out: &mut Vec<u8>) {
+        let packet = match answer {
+            Answer::Exchange { kind, token } => {
+                let name = match kind {
+                    ExchangeKind::Invitation | ExchangeKind::Accepted => {
+                        Some(SessionName::new(&self.config.name))
+                    }
+                    ExchangeKind::Rejected | ExchangeKind::End => None,
+                };
+                Control::Exchange(Exchange {
+                    kind,
+                    token,
+                    ssrc: self.ssrc,
+                    name,
+                })
+            }
+            Answer::Clock(clock) => Control::Clock(clock),
+        };
+        out.resize(packet.encoded_len(), 0);
+        // The buffer has the size of the packet, so writing cannot fail.
+        let written = packet.encode(out);
+        debug_assert_eq!(written, Ok(out.len()), "encoded_len and encode differ");
+    }
+
+    pub(super) fn write_midi(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
+        let Self {
+            participants,
+            waiting,
+            config,
+            ssrc,
+            now,
+            draft,
+            ..
+        } = self;
+        let budget = config.packet_budget;
+        while let Some(id) = waiting.pop_front() {
+            let Some(participant) = participants.get_mut(&id) else {
+                continue;
+            };
+            // The draft is as long as the budget, so writing cannot fail.
+            let emitted = participant
+                .outbound
+                .emit(draft, budget, config.running_status, *ssrc)
+                .ok()
+                .flatten();
+            participant.waiting = !participant.outbound.is_empty();
+            if participant.waiting {
+                // In turn with the others: a long message of one does not hold up the rest.
+                waiting.push_back(id);
+            }
+            if let Some(emitted) = emitted {
+                out.clear();
+                out.extend_from_slice(draft.get(..emitted.len).unwrap_or_default());
+                participant.sent_at = Some(*now);
+                participant.stats.packets_sent += 1;
+                participant.stats.messages_sent += emitted.messages;
+                let from = LocalPort::data(participant.peer.pair);
+                return Some(Transmit {
+                    from,
+                    to: participant.peer.data,
+                });
+            }
+        }
+        None
+    }
+}
+
+/// Undefined messages are sent only when configured, and cannot be split.
+pub(super) fn check_undefined(message: &Message<'_>, config: &Config) -> Result<(), SendError> {
+    if config.undefined == UndefinedCommands::Drop {
+        return Err(SendError::Undefined {
+            status: message.status(),
+        });
+    }
+    // The list adds an F7 to those with data (RFC 6295 §3.2).
+    let (octets, max) = (
+        message.encoded_len() + 1,
+        config.packet_budget.longest_command(),
+    );
+    if octets > max {
+        return Err(SendError::TooLarge { octets, max });
+    }
+    Ok(())
+}
+
+/// MIDI may flow to this participant.
+pub(super) fn make_ready(
+    timers: &mut Timers,
+    waiting: &mut VecDeque<ParticipantId>,
+    id: ParticipantId,
+    participant: &mut Participant,
+) {
+    if let Stage::Joined { ready_at } = participant.stage {
+        timers.cancel(ready_at, Timer::Ready(id));
+        participant.stage = Stage::Ready;
+        enlist(waiting, id, participant);
+    }
+}
+
+/// Enters a participant among those with something to send, once.
+pub(super) fn enlist(
+    waiting: &mut VecDeque<ParticipantId>,
+    id: ParticipantId,
+    participant: &mut Participant,
+) {
+    if !participant.waiting && participant.may_send() && !participant.outbound.is_empty() {
+        participant.waiting = true;
+        waiting.push_back(id);
+    }
+}
