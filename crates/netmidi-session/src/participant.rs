@@ -5,7 +5,7 @@ use alloc::string::String;
 use core::net::{IpAddr, SocketAddr};
 
 use netmidi_message::Message;
-use netmidi_wire::{Command, RtpPacket, RtpTimestamp, SeqNum, Ssrc, Token};
+use netmidi_wire::{Command, CommandSection, RtpHeader, RtpTimestamp, SeqNum, Ssrc, Token};
 
 use crate::clock_sync::ClockSync;
 use crate::config::{Config, UndefinedCommands};
@@ -149,25 +149,16 @@ impl Participant {
         matches!(self.stage, Stage::Ready | Stage::Leaving { .. })
     }
 
-    /// Takes a packet that is this participant's for sure.
+    /// Takes a packet that is this participant's for sure and whose list can be read to its end.
     pub(crate) fn handle_packet(
         &mut self,
         now: Time,
         id: ParticipantId,
-        packet: &RtpPacket<'_>,
+        header: RtpHeader,
+        section: &CommandSection<'_>,
         config: &Config,
         events: &mut EventQueue,
     ) {
-        // The list is read whole before anything of it counts: one that cannot be read leaves its
-        // sequence number missing (RFC 6295 §4).
-        let section = match packet.command_section() {
-            Ok(section) => section,
-            Err(_) => {
-                self.stats.malformed_commands += 1;
-                return;
-            }
-        };
-        let header = packet.header();
         match self.sequence.observe(header.seq, header.timestamp) {
             Arrival::InOrder => {}
             Arrival::Stuck => self.stats.stuck_sequence += 1,

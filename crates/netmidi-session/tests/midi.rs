@@ -137,6 +137,26 @@ fn a_broken_list_plays_nothing_and_counts_as_lost() {
 }
 
 #[test]
+fn a_broken_list_is_no_sign_of_life() {
+    let (mut session, mut peer, id) = joined();
+    let note = Message::parse(&[0x90, 60, 100]).unwrap();
+    session.send(Time::ZERO, id, note).unwrap();
+    payload(&mut session, &mut peer, "03 903c");
+    assert_eq!(transmits(&mut session), [], "not ready for MIDI by that");
+    let header = RtpHeader::midi(peer.seq, RtpTimestamp(0), peer.ssrc);
+    let mut broken = vec![0; RtpHeader::LEN + 1];
+    header.encode(&mut broken).unwrap();
+    broken[RtpHeader::LEN] = 0x0F;
+    let local = LocalPort::data(PairId(0));
+    session.handle_datagram(Time::from_secs(59), local, peer.data, &broken);
+    session.handle_timeout(Time::from_secs(60));
+    assert!(
+        matches!(events(&mut session).as_slice(), [Event::Left { .. }]),
+        "silent for sixty seconds all the same"
+    );
+}
+
+#[test]
 fn sysex_is_joined_over_packets_with_real_time_between() {
     let (mut session, mut peer, _) = joined();
     payload(&mut session, &mut peer, "04 f00102f0");

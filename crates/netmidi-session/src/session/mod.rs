@@ -241,11 +241,17 @@ impl Session {
             stats.wrong_source += 1;
             return;
         }
+        // The list is read whole before anything of it counts: one that cannot be read leaves its
+        // sequence number missing (RFC 6295 §4), and is no sign of life.
+        let Ok(section) = packet.command_section() else {
+            participant.stats.malformed_commands += 1;
+            return;
+        };
         participant.heard_at = now;
         if participant.is_leaving() {
             return;
         }
-        participant.handle_packet(now, id, packet, config, events);
+        participant.handle_packet(now, id, header, &section, config, events);
         make_ready(timers, waiting, id, participant);
     }
 
