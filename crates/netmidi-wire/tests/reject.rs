@@ -185,6 +185,15 @@ fn every_way_to_be_wrong_has_its_code_and_place() {
             found: [0xFF, 0x80]
         })
     );
+    for short in [&[][..], &[0xFF], &[0x80]] {
+        assert_eq!(
+            Control::parse(short),
+            Err(ParseError::TruncatedSignature {
+                offset: short.len()
+            }),
+            "no octets are reported that are not there"
+        );
+    }
 }
 
 #[test]
