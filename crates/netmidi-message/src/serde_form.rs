@@ -14,6 +14,9 @@ use crate::value::{Bend, Channel, Controller, Note, U3, U4, U7, U14};
 
 /// All messages on one level, so that each is one object: the enums of messages are nested by what
 /// a program wants to tell apart first.
+///
+/// Those without attributes have braces, because serde lets unknown attributes of unit variants
+/// pass.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 enum Form<D> {
@@ -59,15 +62,15 @@ enum Form<D> {
     SongSelect {
         song: U7,
     },
-    TuneRequest,
-    TimingClock,
-    UndefinedF9,
-    Start,
-    Continue,
-    Stop,
-    UndefinedFd,
-    ActiveSensing,
-    Reset,
+    TuneRequest {},
+    TimingClock {},
+    UndefinedF9 {},
+    Start {},
+    Continue {},
+    Stop {},
+    UndefinedFd {},
+    ActiveSensing {},
+    Reset {},
     #[serde(rename = "sysex")]
     SysEx {
         data: D,
@@ -137,15 +140,15 @@ impl<'a> From<Message<'a>> for Form<&'a [u8]> {
             },
             Message::Common(SystemCommon::SongPosition { pos }) => Self::SongPosition { pos },
             Message::Common(SystemCommon::SongSelect { song }) => Self::SongSelect { song },
-            Message::Common(SystemCommon::TuneRequest) => Self::TuneRequest,
-            Message::RealTime(RealTime::TimingClock) => Self::TimingClock,
-            Message::RealTime(RealTime::UndefinedF9) => Self::UndefinedF9,
-            Message::RealTime(RealTime::Start) => Self::Start,
-            Message::RealTime(RealTime::Continue) => Self::Continue,
-            Message::RealTime(RealTime::Stop) => Self::Stop,
-            Message::RealTime(RealTime::UndefinedFd) => Self::UndefinedFd,
-            Message::RealTime(RealTime::ActiveSensing) => Self::ActiveSensing,
-            Message::RealTime(RealTime::Reset) => Self::Reset,
+            Message::Common(SystemCommon::TuneRequest) => Self::TuneRequest {},
+            Message::RealTime(RealTime::TimingClock) => Self::TimingClock {},
+            Message::RealTime(RealTime::UndefinedF9) => Self::UndefinedF9 {},
+            Message::RealTime(RealTime::Start) => Self::Start {},
+            Message::RealTime(RealTime::Continue) => Self::Continue {},
+            Message::RealTime(RealTime::Stop) => Self::Stop {},
+            Message::RealTime(RealTime::UndefinedFd) => Self::UndefinedFd {},
+            Message::RealTime(RealTime::ActiveSensing) => Self::ActiveSensing {},
+            Message::RealTime(RealTime::Reset) => Self::Reset {},
             Message::SysEx(message) => Self::SysEx {
                 data: message.data(),
             },
@@ -206,15 +209,15 @@ impl From<Form<Vec<U7>>> for MessageBuf {
             .into(),
             Form::SongPosition { pos } => SystemCommon::SongPosition { pos }.into(),
             Form::SongSelect { song } => SystemCommon::SongSelect { song }.into(),
-            Form::TuneRequest => SystemCommon::TuneRequest.into(),
-            Form::TimingClock => RealTime::TimingClock.into(),
-            Form::UndefinedF9 => RealTime::UndefinedF9.into(),
-            Form::Start => RealTime::Start.into(),
-            Form::Continue => RealTime::Continue.into(),
-            Form::Stop => RealTime::Stop.into(),
-            Form::UndefinedFd => RealTime::UndefinedFd.into(),
-            Form::ActiveSensing => RealTime::ActiveSensing.into(),
-            Form::Reset => RealTime::Reset.into(),
+            Form::TuneRequest {} => SystemCommon::TuneRequest.into(),
+            Form::TimingClock {} => RealTime::TimingClock.into(),
+            Form::UndefinedF9 {} => RealTime::UndefinedF9.into(),
+            Form::Start {} => RealTime::Start.into(),
+            Form::Continue {} => RealTime::Continue.into(),
+            Form::Stop {} => RealTime::Stop.into(),
+            Form::UndefinedFd {} => RealTime::UndefinedFd.into(),
+            Form::ActiveSensing {} => RealTime::ActiveSensing.into(),
+            Form::Reset {} => RealTime::Reset.into(),
             Form::SysEx { data } => SysExBuf::from_checked(octets(data)).into(),
             Form::UndefinedF4 { data } => {
                 UndefinedBuf::from_checked(UndefinedStatus::F4, octets(data)).into()

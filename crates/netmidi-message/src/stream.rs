@@ -266,8 +266,8 @@ enum Pending {
 ///
 /// [`Dialect::Mido`] differs where its own description says so.
 ///
-/// Messages of which all octets are in one piece are not copied, and after the buffer has grown to
-/// the longest message nothing is allocated.
+/// Messages of which all octets stand side by side in one piece are not copied, and after the
+/// buffer has grown to the longest message nothing is allocated.
 ///
 /// ```
 /// use netmidi_message::{StreamEvent, StreamParser};

@@ -316,6 +316,10 @@ fn builder(word: &str) -> Result<Builder, TextError> {
     })
 }
 
+/// The most attributes that a message has: three of its own, and `time`.
+#[cfg(feature = "alloc")]
+const MAX_ATTRIBUTES: usize = 4;
+
 /// What stands after the type. An attribute that was asked for is gone from the list.
 #[cfg(feature = "alloc")]
 struct Attributes<'a>(Vec<(&'a str, &'a str)>);
@@ -325,7 +329,8 @@ impl<'a> Attributes<'a> {
     fn read(text: &'a str) -> Result<Self, TextError> {
         let mut list: Vec<(&str, &str)> = Vec::new();
         let mut rest = text.trim();
-        while !rest.is_empty() {
+        // With one more than any message has, one of them is unknown: `finish` refuses it.
+        while !rest.is_empty() && list.len() <= MAX_ATTRIBUTES {
             let word = rest.split(char::is_whitespace).next().unwrap_or(rest);
             let (name, _) = word
                 .split_once('=')
@@ -683,6 +688,20 @@ mod tests {
         assert_eq!(
             error("songpos pos=-1"),
             "pos=-1 is not in the range 0 to 16383"
+        );
+    }
+
+    /// Nothing is looked at beyond what no message has: the time this takes would grow with the
+    /// square of their number.
+    #[test]
+    fn more_attributes_than_any_message_has_are_not_read() {
+        assert_eq!(
+            error("note_on velocity=1 channel=2 note=3 time=4 a=5 b 6"),
+            "note_on has no attribute \"a\""
+        );
+        assert_eq!(
+            error("note_on a=1 b=2 c=3 d=4 e=5 f"),
+            "note_on has no attribute \"a\""
         );
     }
 

@@ -114,6 +114,9 @@ fn numbers_out_of_range_are_refused() {
         r#"{"type":"sysex","data":[1,128]}"#,
         r#"{"type":"sysex"}"#,
         r#"{"type":"sysex","data":[],"velocity":1}"#,
+        r#"{"type":"tune_request","song":1}"#,
+        r#"{"type":"reset","channel":0}"#,
+        r#"{"type":"undefined_f9","data":[]}"#,
         r#"{"type":"note"}"#,
         r#"{"channel":0}"#,
     ] {

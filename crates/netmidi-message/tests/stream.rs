@@ -192,6 +192,99 @@ fn the_parser_says_what_a_plain_model_says() {
     }
 }
 
+/// What mido's parser gives for a stream: its table of octets and states, line by line.
+fn mido(octets: &[u8]) -> Vec<Vec<u8>> {
+    let (mut status, mut open, mut expected) = (0, Vec::new(), 0);
+    let mut messages = Vec::new();
+    for &octet in octets {
+        match octet {
+            0x00..0x80 if status == 0 => {}
+            0x00..0x80 => {
+                open.push(octet);
+                if open.len() == expected {
+                    messages.push(take(&mut open));
+                    status = 0;
+                }
+            }
+            0x80..0xF0 | 0xF1..=0xF3 => {
+                (status, open) = (octet, vec![octet]);
+                expected = match octet {
+                    0xC0..0xE0 | 0xF1 | 0xF3 => 2,
+                    _ => 3,
+                };
+            }
+            0xF0 => (status, open, expected) = (octet, vec![octet], usize::MAX),
+            0xF6 => {
+                messages.push(vec![octet]);
+                status = 0;
+            }
+            0xF7 => {
+                if status == 0xF0 {
+                    open.push(octet);
+                    messages.push(take(&mut open));
+                }
+                status = 0;
+            }
+            0xF4 | 0xF5 => {}
+            0xF8.. => {
+                if status != 0xF0 {
+                    status = 0;
+                }
+                if !matches!(octet, 0xF9 | 0xFD) {
+                    messages.push(vec![octet]);
+                }
+            }
+        }
+    }
+    messages
+}
+
+/// All streams of up to `len` octets, one of each kind.
+fn short_streams(len: u32) -> impl Iterator<Item = Vec<u8>> {
+    const KINDS: [u8; 11] = [
+        0x01, 0x90, 0xC5, 0xF0, 0xF1, 0xF2, 0xF4, 0xF6, 0xF7, 0xF8, 0xF9,
+    ];
+    (0..=len).flat_map(|len| {
+        (0..KINDS.len().pow(len)).map(move |number| {
+            let digit = |at| number / KINDS.len().pow(at) % KINDS.len();
+            (0..len)
+                .filter_map(|at| KINDS.get(digit(at)))
+                .copied()
+                .collect()
+        })
+    })
+}
+
+#[test]
+fn the_mido_dialect_keeps_to_the_table_in_every_short_stream() {
+    for octets in short_streams(5) {
+        let said = listen(StreamParser::new().dialect(Dialect::Mido), [&octets[..]]);
+        let messages: Vec<Vec<u8>> = said
+            .iter()
+            .filter_map(|said| match said {
+                Said::Message(message) => Some(message.to_vec()),
+                Said::Discarded(..) => None,
+            })
+            .collect();
+        assert_eq!(messages, mido(&octets), "{}", to_hex(&octets));
+    }
+}
+
+#[test]
+fn every_short_stream_is_accounted_for_and_the_same_octet_by_octet() {
+    for octets in short_streams(4) {
+        for dialect in [Dialect::Din, Dialect::Mido] {
+            for limit in [0, 1, DEFAULT_SYSEX_LIMIT] {
+                let parser = || StreamParser::new().dialect(dialect).sysex_limit(limit);
+                let said = listen(parser(), [&octets[..]]);
+                assert_all_accounted(&octets, &said);
+                let single = listen(parser(), octets.chunks(1));
+                assert_eq!(said, single, "{} in {dialect:?}", to_hex(&octets));
+            }
+        }
+    }
+}
+
 #[test]
 fn every_octet_is_in_one_message_or_one_report() {
     let mut rng = Rng::new(4);

@@ -50,7 +50,13 @@ fn bench(c: &mut Criterion) {
         b.iter(|| decode(black_box(&packet)));
     });
     c.bench_function("encode three commands", |b| {
-        b.iter(|| encode(&mut out, black_box(&header), black_box(&messages)));
+        b.iter(|| {
+            encode(
+                black_box(&mut out),
+                black_box(&header),
+                black_box(&messages),
+            )
+        });
     });
 }
 

@@ -79,8 +79,9 @@ pub enum Pushed {
     },
     /// Nothing was written: push it into another packet.
     Full,
-    /// Nothing was written, and in another packet it would be the same: an undefined message
-    /// (F4, F5), which cannot be cut, is longer than an empty packet takes.
+    /// Nothing was written, and in another packet that keeps as much free for a journal
+    /// ([`PacketWriter::reserve`]) it would be the same: an undefined message (F4, F5), which
+    /// cannot be cut, is longer than an empty packet takes.
     TooLong,
 }
 
@@ -250,10 +251,11 @@ impl<'b> PacketWriter<'b> {
     ///
     /// Without a command only the delta time is written, and the list is closed.
     ///
-    /// A status octet is left out only where running status allows it.
+    /// A status octet is left out only where running status allows it. [`Pushed::TooLong`] when
+    /// the command does not fit into an empty packet with its delta time.
     pub fn push_command(&mut self, command: &TimedCommand<'_>) -> Pushed {
         let delta = command.delta;
-        match command.command {
+        let pushed = match command.command {
             Some(Command::Message(Message::SysEx(sysex))) => {
                 let whole = SysExSegment::from_checked(SegmentKind::Whole, sysex.data());
                 self.write_segment(delta, whole)
@@ -268,6 +270,11 @@ impl<'b> PacketWriter<'b> {
                 self.closed = true;
                 Pushed::Whole
             }
+        };
+        match pushed {
+            // The delta time stays what it is, so another packet has no more room.
+            Pushed::Full if self.is_empty() => Pushed::TooLong,
+            other => other,
         }
     }
 

@@ -2,8 +2,12 @@
 
 #![allow(clippy::indexing_slicing, reason = "a panic here is a failed test")]
 
-use netmidi_testkit::{Vector, from_hex, fuzz, vectors};
-use netmidi_wire::{Control, Datagram, ExchangeKind, Layer, ParseError, RtpTimestamp, Ssrc, Token};
+use netmidi_message::Message;
+use netmidi_testkit::{Vector, from_hex, fuzz, to_hex, vectors};
+use netmidi_wire::{
+    Command, CommandSection, Control, Datagram, ExchangeKind, Layer, ParseError, RtpTimestamp,
+    Ssrc, TimedCommand, Token,
+};
 
 /// Every datagram of every vector file, lost ones and broken ones too.
 fn datagrams() -> Vec<(String, Vec<u8>)> {
@@ -185,6 +189,142 @@ fn every_way_to_be_wrong_has_its_code_and_place() {
             found: [0xFF, 0x80]
         })
     );
+    for short in [&[][..], &[0xFF], &[0x80]] {
+        assert_eq!(
+            Control::parse(short),
+            Err(ParseError::TruncatedSignature {
+                offset: short.len()
+            }),
+            "no octets are reported that are not there"
+        );
+    }
+}
+
+/// A command as a model reads it: delta time, octets with their status, whether that was left out.
+type Plain = (u32, Vec<u8>, bool);
+
+/// RFC 6295 §3.2 once more, one octet after the other: the commands of a list, or what is wrong
+/// with it and where.
+fn model(first_delta: bool, list: &[u8]) -> Result<Vec<Plain>, (&'static str, usize)> {
+    let data_end = |from: usize| {
+        let len = list[from..].iter().take_while(|octet| **octet < 0x80);
+        from + len.count()
+    };
+    let (mut at, mut running, mut commands) = (0, None, Vec::new());
+    while at < list.len() {
+        let mut delta = 0;
+        if first_delta || at > 0 {
+            let start = at;
+            loop {
+                let octet = *list.get(at).ok_or(("truncated-delta", at))?;
+                delta = delta << 7 | u32::from(octet & 0x7F);
+                at += 1;
+                if octet < 0x80 {
+                    break;
+                }
+                if at - start == 4 {
+                    return Err(("delta-too-long", start));
+                }
+            }
+        }
+        let start = at;
+        let Some(&octet) = list.get(at) else {
+            commands.push((delta, Vec::new(), false));
+            break;
+        };
+        let left_out = octet < 0x80;
+        let status = if left_out {
+            running.ok_or(("missing-status", start))?
+        } else {
+            at += 1;
+            octet
+        };
+        match status {
+            0xF0 | 0xF7 => {
+                let end = data_end(at);
+                let tail = *list.get(end).ok_or(("unterminated-sysex", start))?;
+                match (status, tail, end - at) {
+                    (_, 0xF5 | 0xF7, _) => {}
+                    (_, 0xF0, 0) => return Err(("empty-sysex-segment", start)),
+                    (_, 0xF0, _) | (0xF7, 0xF4, 0) => {}
+                    (0xF7, 0xF4, _) => return Err(("nonempty-cancel", start)),
+                    _ => return Err(("bad-sysex-terminator", end)),
+                }
+                at = end + 1;
+            }
+            0xF4 | 0xF5 => {
+                at = data_end(at) + 1;
+                if list.get(at - 1) != Some(&0xF7) {
+                    return Err(("unterminated-undefined", start));
+                }
+            }
+            _ => {
+                let len = match status {
+                    0xC0..0xE0 | 0xF1 | 0xF3 => 1,
+                    0xF6 | 0xF8.. => 0,
+                    _ => 2,
+                };
+                for _ in 0..len {
+                    match list.get(at) {
+                        None => return Err(("truncated-command", at)),
+                        Some(0x80..) => return Err(("status-in-data", at)),
+                        Some(_) => at += 1,
+                    }
+                }
+            }
+        }
+        running = match status {
+            0x80..0xF0 => Some(status),
+            0xF8.. => running,
+            _ => None,
+        };
+        let mut octets = list[start..at].to_vec();
+        if left_out {
+            octets.insert(0, status);
+        }
+        commands.push((delta, octets, left_out));
+    }
+    Ok(commands)
+}
+
+#[test]
+fn every_short_list_reads_as_a_plain_model_reads_it() {
+    const KINDS: [u8; 12] = [
+        0x00, 0x3C, 0x81, 0x90, 0xC5, 0xF0, 0xF1, 0xF4, 0xF5, 0xF6, 0xF7, 0xF8,
+    ];
+    for (len, long, z) in (0..=5u8).flat_map(|len| {
+        [(false, 0), (false, 0x20), (true, 0), (true, 0x20)].map(|(long, z)| (len, long, z))
+    }) {
+        let header = if long {
+            vec![0x80 | z, len]
+        } else {
+            vec![z | len]
+        };
+        for number in 0..KINDS.len().pow(len.into()) {
+            let digit = |at: u8| number / KINDS.len().pow(at.into()) % KINDS.len();
+            let list: Vec<u8> = (0..len).map(|at| KINDS[digit(at)]).collect();
+            let payload = [&header[..], &list].concat();
+            let read = CommandSection::parse(&payload, RtpTimestamp(0))
+                .map(|section| section.commands().map(plain).collect::<Vec<_>>())
+                .map_err(|error| (error.code(), error.offset() - header.len()));
+            assert_eq!(read, model(z != 0, &list), "{}", to_hex(&payload));
+        }
+    }
+}
+
+fn plain(timed: TimedCommand<'_>) -> Plain {
+    let octets = match timed.command {
+        None => Vec::new(),
+        Some(Command::Message(message @ Message::Undefined(_))) => {
+            [&message.to_vec()[..], &[0xF7]].concat()
+        }
+        Some(Command::Message(message)) => message.to_vec(),
+        Some(Command::SysEx(segment)) => {
+            let kind = segment.kind();
+            [&[kind.head()], segment.data(), &[kind.tail()]].concat()
+        }
+    };
+    (timed.delta.get(), octets, timed.running)
 }
 
 #[test]
@@ -250,7 +390,7 @@ fn octets_after_a_list_without_a_journal_do_not_cost_the_list() {
 fn a_journal_is_handed_on_unread() {
     for (journal, hex) in [(&[][..], "43903c40"), (&[0x80, 0x00], "43903c40 8000")] {
         let payload = from_hex(hex);
-        let section = netmidi_wire::CommandSection::parse(&payload, RtpTimestamp(0)).unwrap();
+        let section = CommandSection::parse(&payload, RtpTimestamp(0)).unwrap();
         assert_eq!(section.journal(), Some(journal));
         assert_eq!(section.anomaly(), None);
         assert_eq!(section.commands().len(), 1);

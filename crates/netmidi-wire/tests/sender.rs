@@ -9,9 +9,10 @@
 use netmidi_message::{Message, SysEx};
 use netmidi_testkit::{from_hex, to_hex};
 use netmidi_wire::{
-    BitrateLimit, ClockCount, ClockSync, ClockTicks, Csrc, Delta, Exchange, ExchangeKind,
+    BitrateLimit, ClockCount, ClockSync, ClockTicks, Command, Csrc, Delta, Exchange, ExchangeKind,
     Extension, Feedback, PacketBudget, PacketWriter, PayloadType, Pushed, RtpHeader, RtpPacket,
-    RtpTimestamp, RunningStatus, SegmentKind, SeqNum, SessionName, Ssrc, SysExSegment, Token,
+    RtpTimestamp, RunningStatus, SegmentKind, SeqNum, SessionName, Ssrc, SysExSegment,
+    TimedCommand, Token,
 };
 
 const START: RtpTimestamp = RtpTimestamp(1_000);
@@ -205,6 +206,25 @@ fn a_segment_that_fits_no_packet_is_refused_for_good() {
         writer.finish()
     });
     assert_eq!(written, format!("80f2f0{}f0", "01".repeat(240)));
+}
+
+/// Its delta time is its own, so another packet does not help.
+#[test]
+fn a_command_that_fits_no_packet_with_its_delta_time_is_refused_for_good() {
+    let data = vec![1; 240];
+    let timed = |units| TimedCommand {
+        delta: Delta::new(units).unwrap(),
+        timestamp: START,
+        running: false,
+        command: SysExSegment::new(SegmentKind::Whole, &data).map(Command::SysEx),
+    };
+    let written = section(|mut writer| {
+        assert_eq!(writer.push_command(&timed(1)), Pushed::TooLong);
+        assert_eq!(writer.push_command(&timed(0)), Pushed::Whole);
+        assert_eq!(writer.push_command(&timed(0)), Pushed::Full);
+        writer.finish()
+    });
+    assert_eq!(written, format!("80f2f0{}f7", "01".repeat(240)));
 }
 
 /// The example of RFC 6295 §3.2.
@@ -424,7 +444,6 @@ fn the_phantom_bit_is_set_on_request_and_never_on_an_empty_list() {
 
 #[test]
 fn nothing_follows_a_delta_time_that_ends_the_list() {
-    use netmidi_wire::TimedCommand;
     let written = section(|mut writer| {
         let silence = TimedCommand {
             delta: Delta::new(50).unwrap(),

@@ -52,11 +52,9 @@ impl<'a> Control<'a> {
     /// asks for, has another protocol version than 2 or an unknown clock count.
     pub fn parse(octets: &'a [u8]) -> Result<Self, ParseError> {
         let end = octets.len();
-        let mut found = SIGNATURE;
-        for (to, from) in found.iter_mut().zip(octets) {
-            *to = *from;
-        }
-        if found != SIGNATURE {
+        if let Some((&found, _)) = octets.split_first_chunk()
+            && found != SIGNATURE
+        {
             return Err(ParseError::BadSignature { found });
         }
         let Some(([_, _, letters @ ..], body)) = octets.split_first_chunk::<HEAD_LEN>() else {
