@@ -4,10 +4,12 @@ use crate::channel::ChannelStatus;
 use crate::error::BufferTooSmall;
 use crate::message::Message;
 
-/// Whether a channel message may leave out its status octet when it is the same as before.
+/// Whether a channel message may leave out its status octet when it is the same as before, in a
+/// stream or in the list of a packet.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum RunningStatus {
-    /// Every message has its status octet: mido's socket ports ask for that.
+    /// Every message has its status octet. mido's socket ports cannot read a stream without, nor
+    /// LeovR/rtp-midi a packet.
     #[default]
     Off,
     /// A repeated status is left out, as MIDI 1.0 allows.

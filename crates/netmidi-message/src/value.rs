@@ -80,6 +80,27 @@ bounded! {
     U14(u16), bits = 14, repr_name = "u16"
 }
 
+/// Conversions of a named seven-bit number from and to a plain one.
+macro_rules! small_number {
+    ($name:ident) => {
+        impl From<$name> for u8 {
+            #[inline]
+            fn from(value: $name) -> Self {
+                value.get()
+            }
+        }
+
+        impl TryFrom<u8> for $name {
+            type Error = OutOfRange;
+
+            #[inline]
+            fn try_from(value: u8) -> Result<Self, OutOfRange> {
+                U7::try_from(value).map(Self)
+            }
+        }
+    };
+}
+
 /// A number that does not fit the type it was meant for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{value} is out of range, the largest allowed value is {max}")]
@@ -293,6 +314,8 @@ impl From<Note> for U7 {
     }
 }
 
+small_number!(Note);
+
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
@@ -433,6 +456,8 @@ impl From<Controller> for U7 {
     }
 }
 
+small_number!(Controller);
+
 impl fmt::Display for Controller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
@@ -484,6 +509,13 @@ impl Default for Bend {
     }
 }
 
+impl From<Bend> for U14 {
+    #[inline]
+    fn from(bend: Bend) -> Self {
+        bend.0
+    }
+}
+
 impl From<U14> for Bend {
     #[inline]
     fn from(wire: U14) -> Self {
@@ -510,6 +542,21 @@ mod tests {
                 max: 127
             })
         );
+    }
+
+    #[test]
+    fn named_numbers_are_converted_both_ways() {
+        assert_eq!(Note::try_from(60), Ok(Note::MIDDLE_C));
+        assert_eq!(u8::from(Note::MIDDLE_C), 60);
+        assert_eq!(Controller::try_from(64), Ok(Controller::SUSTAIN));
+        assert_eq!(u8::from(Controller::SUSTAIN), 64);
+        let refused = OutOfRange {
+            value: 128,
+            max: 127,
+        };
+        assert_eq!(Note::try_from(128), Err(refused));
+        assert_eq!(Controller::try_from(128), Err(refused));
+        assert_eq!(Bend::from(U14::from(Bend::CENTER)), Bend::CENTER);
     }
 
     #[test]

@@ -57,6 +57,7 @@ mod transmit;
 pub use config::{Config, MAX_NAME_OCTETS, UndefinedCommands};
 pub use error::{ConfigError, SendError};
 pub use event::{Event, LeaveReason, ParticipantId, Peer};
+pub use netmidi_message as message;
 pub use netmidi_wire::{PacketBudget, RunningStatus, Ssrc};
 pub use session::Session;
 pub use stats::{ParticipantStats, SessionStats};

@@ -1,5 +1,6 @@
 //! Moments on the session clock.
 
+use core::fmt;
 use core::ops::{Add, Sub};
 use core::time::Duration;
 
@@ -60,6 +61,13 @@ impl Time {
     }
 }
 
+/// Seconds since the epoch: `1.000250 s`.
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:06} s", self.0 / 1_000_000, self.0 % 1_000_000)
+    }
+}
+
 impl Add<Duration> for Time {
     type Output = Self;
 
@@ -80,6 +88,8 @@ impl Sub<Duration> for Time {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+
     use super::*;
 
     #[test]
@@ -90,6 +100,12 @@ mod tests {
         );
         assert_eq!(Time::ZERO - Duration::from_secs(1), Time::ZERO);
         assert_eq!(Time::ZERO.since(Time::from_secs(1)), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_time_is_printed_in_seconds() {
+        assert_eq!(Time::from_micros(1_000_250).to_string(), "1.000250 s");
+        assert_eq!(Time::ZERO.to_string(), "0.000000 s");
     }
 
     #[test]

@@ -69,7 +69,9 @@ pub use control::{
 pub use datagram::Datagram;
 pub use delta::Delta;
 pub use error::{Layer, ParseError};
+pub use netmidi_message as message;
+pub use netmidi_message::RunningStatus;
 pub use rtp::{Csrc, Extension, PayloadType, RtpHeader, RtpPacket, RtpTimestamp, Ssrc};
 pub use seq::SeqNum;
 pub use sysex_segment::{SegmentKind, SysExSegment};
-pub use writer::{PacketBudget, PacketWriter, Pushed, RunningStatus};
+pub use writer::{PacketBudget, PacketWriter, Pushed};

@@ -1,6 +1,6 @@
 //! Building packets: many messages in one, long ones over several.
 
-use netmidi_message::{BufferTooSmall, ChannelStatus, Message};
+use netmidi_message::{BufferTooSmall, ChannelStatus, Message, RunningStatus};
 
 use crate::commands::{B, Command, J, P, TimedCommand, Z};
 use crate::delta::Delta;
@@ -52,16 +52,6 @@ impl Default for PacketBudget {
     fn default() -> Self {
         Self::DEFAULT
     }
-}
-
-/// Whether status octets may be left out of a list.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub enum RunningStatus {
-    /// Every command carries its status: LeovR/rtp-midi cannot read lists that leave it out.
-    #[default]
-    Off,
-    /// A channel command whose status is that of the one before goes without.
-    On,
 }
 
 /// What became of a message that was to go into a packet.
@@ -150,7 +140,8 @@ impl<'b> PacketWriter<'b> {
         })
     }
 
-    /// The same, with or without running status.
+    /// The same, with or without running status. Without, as it begins, a packet can be read by
+    /// everybody: LeovR/rtp-midi does not know running status.
     #[must_use]
     pub const fn with_running_status(mut self, running_status: RunningStatus) -> Self {
         self.running_status = running_status;

@@ -25,7 +25,7 @@ Examples:
 struct Options {
     /// Control port to listen on; the data port is the one above it, 0 finds two free ones.
     /// May be given more than once.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "[::]:5004")]
+    #[arg(long, value_name = "ADDR:PORT", default_value = "[::]:5004", value_parser = address)]
     listen: Vec<SocketAddr>,
     /// The name that peers see.
     #[arg(long, default_value = "netmidi")]
@@ -33,6 +33,13 @@ struct Options {
     /// Send each message back to the peer that it came from.
     #[arg(long)]
     echo: bool,
+}
+
+/// An address in numbers: which interface a name stands for is not for us to guess.
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| {
+        "write it in numbers with a port from 0 to 65534, such as 192.168.1.7:5004 or [::]:5004"
+    })
 }
 
 // One thread is plenty, and the quickest: a message never has to wake another one.

@@ -72,7 +72,36 @@ pub enum Event {
 /// For people who come from pymidi: methods that are called as things happen. See
 /// [`Endpoint::run`](crate::Endpoint::run).
 ///
-/// Every method does nothing unless it is written.
+/// Every method does nothing unless it is written. To send, keep a [`Handle`](crate::Handle):
+///
+/// ```
+/// use netmidi::message::Message;
+/// use netmidi::{Endpoint, Handle, Handler, Peer, Time};
+///
+/// struct Echo(Handle);
+///
+/// impl Handler for Echo {
+///     fn peer_connected(&mut self, peer: &Peer) {
+///         println!("{} is here", peer.name);
+///     }
+///
+///     fn midi(&mut self, peer: &Peer, at: Time, message: Message<'_>) {
+///         println!("{at}: {} plays {message}", peer.name);
+///         if let Err(error) = self.0.send(peer.id, message) {
+///             println!("no echo: {error}");
+///         }
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut endpoint = Endpoint::builder().listen("127.0.0.1:0".parse()?).bind().await?;
+/// let mut echo = Echo(endpoint.handle());
+/// # endpoint.handle().close();
+/// endpoint.run(&mut echo).await;
+/// # Ok(())
+/// # }
+/// ```
 pub trait Handler {
     /// A peer is connected on both ports (pymidi: `on_peer_connected`).
     fn peer_connected(&mut self, peer: &Peer) {

@@ -19,7 +19,7 @@
 //! while let Some(event) = endpoint.next().await {
 //!     match event {
 //!         Event::Connected { peer } => println!("{} is here", peer.name),
-//!         Event::Message { peer, message, .. } => println!("{} plays {message:?}", peer.name),
+//!         Event::Message { peer, message, .. } => println!("{} plays {message}", peer.name),
 //!         Event::Disconnected { peer, reason } => println!("{} left: {reason}", peer.name),
 //!         _ => {}
 //!     }
@@ -55,8 +55,9 @@ pub use error::{Error, SendError};
 pub use event::{Event, Handler, Peer};
 pub use netmidi_message as message;
 pub use netmidi_session::{
-    Config, LeaveReason, MAX_NAME_OCTETS, PacketBudget, ParticipantId, ParticipantStats, Port,
-    RunningStatus, SendError as SessionSendError, SessionStats, Ssrc, Time, UndefinedCommands,
+    Config, ConfigError, LeaveReason, MAX_NAME_OCTETS, PacketBudget, ParticipantId,
+    ParticipantStats, Port, RunningStatus, SendError as SessionSendError, SessionStats, Ssrc, Time,
+    UndefinedCommands,
 };
 pub use sockets::PairAddresses;
 pub use stats::Stats;
