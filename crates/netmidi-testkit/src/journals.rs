@@ -352,3 +352,40 @@ impl OwnedSysEx {
         }
     }
 }
+
+impl OwnedJournal {
+    /// The journal with all that a writer chooses or gathers set to one and the same value: S where
+    /// it follows from what is inside, H of the header, the form of chapter M.
+    #[must_use]
+    pub fn plain(mut self) -> Self {
+        self.s = true;
+        self.enhanced = false;
+        if let Some(system) = &mut self.system {
+            system.s = true;
+            if let Some(simple) = &mut system.simple {
+                simple.fixed.s = true;
+            }
+            if let Some(first) = system.sysex.as_mut().and_then(|it| it.first_mut()) {
+                first.s = true;
+            }
+        }
+        for channel in &mut self.channels {
+            channel.fixed.s = true;
+            if let Some(chapter) = &mut channel.parameters {
+                chapter.s = true;
+                chapter.flags = ParameterFlags::NONE;
+            }
+            for s in [
+                channel.controls.as_mut().map(|it| &mut it.0),
+                channel.extras.as_mut().map(|it| &mut it.0),
+                channel.poly_pressure.as_mut().map(|it| &mut it.0),
+            ]
+            .into_iter()
+            .flatten()
+            {
+                *s = true;
+            }
+        }
+        self
+    }
+}
