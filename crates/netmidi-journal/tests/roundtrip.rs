@@ -5,11 +5,13 @@
 use netmidi_journal::{EncodeError, Journal, JournalWriter};
 use netmidi_message::Channel;
 use netmidi_testkit::strategies::{channel_journal, journal, system_journal};
-use netmidi_testkit::{OwnedJournal, fuzz};
+use netmidi_testkit::{OwnedJournal, fuzz, properties};
 use netmidi_wire::SeqNum;
 use proptest::prelude::*;
 
 proptest! {
+    #![proptest_config(properties())]
+
     #[test]
     fn a_journal_reads_as_it_was_written(fields in journal()) {
         let octets = fields.encode().unwrap();

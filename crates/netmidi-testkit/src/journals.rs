@@ -81,9 +81,12 @@ pub struct OwnedSimple {
     pub fixed: Simple<'static>,
     /// F4 and F5.
     pub undefined: [Option<OwnedUndefined>; 2],
-    /// F9 and FD: S, COUNT, LEGAL.
-    pub real_time: [Option<(bool, Option<u8>, Option<Vec<u8>>)>; 2],
+    /// F9 and FD.
+    pub real_time: [Option<OwnedRealTime>; 2],
 }
+
+/// A log of F9 or FD: S, COUNT, LEGAL.
+pub type OwnedRealTime = (bool, Option<u8>, Option<Vec<u8>>);
 
 /// A log of F4 or F5.
 #[derive(Clone, Debug, Eq, PartialEq)]

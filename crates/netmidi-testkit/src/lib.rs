@@ -25,8 +25,8 @@ mod vectors;
 pub use generator::Stream;
 pub use hex::{from_hex, to_hex};
 pub use journals::{
-    OwnedChannel, OwnedJournal, OwnedParameters, OwnedSimple, OwnedSysEx, OwnedSystem,
-    OwnedUndefined,
+    OwnedChannel, OwnedJournal, OwnedParameters, OwnedRealTime, OwnedSimple, OwnedSysEx,
+    OwnedSystem, OwnedUndefined,
 };
 pub use link::{Link, LinkQuality};
 pub use packets::{TimedMessage, pack, rewrite, unpack};

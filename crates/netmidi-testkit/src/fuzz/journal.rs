@@ -91,7 +91,6 @@ fn check_channel(channel: &ChannelJournal<'_>) {
     }
     if let Some(it) = channel.parameters {
         assert_eq!(it.logs().iter().len(), it.logs().iter().count());
-        assert_eq!(it.logs().is_empty(), it.logs().len() == 0);
     }
     if let Some(it) = channel.notes {
         check_logs(it.logs(), 0);

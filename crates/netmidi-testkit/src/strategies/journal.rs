@@ -105,15 +105,15 @@ fn logs<L: Log>(min: usize) -> impl Strategy<Value = Vec<L>> {
     len.prop_flat_map(|len| vec(any::<[u8; 2]>().prop_map(L::from_octets), len))
 }
 
-/// Bits in few octets or in many.
+/// Notes all over the keyboard, or in two octets of it.
 fn off_bits(bits: u128) -> OffBits {
-    let spread = if bits % 2 == 0 {
+    let bits = if bits & 1 == 0 {
         bits
     } else {
-        bits & bits << 31 & 0xFF_FF00_0000
+        bits & 0x00FF_FF00_0000
     };
     (0..128u8)
-        .filter(|key| spread >> key & 1 != 0)
+        .filter(|key| bits >> key & 1 != 0)
         .filter_map(Note::new)
         .collect()
 }
