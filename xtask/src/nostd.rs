@@ -13,10 +13,15 @@ use crate::manifest::Manifest;
 use crate::stage::{Stop, Verdict, cargo, root, run, target_dir};
 
 /// Everything below the sockets.
-const WITH_ALLOCATOR: &[&str] = &["netmidi-message", "netmidi-wire", "netmidi-session"];
+const WITH_ALLOCATOR: &[&str] = &[
+    "netmidi-message",
+    "netmidi-wire",
+    "netmidi-journal",
+    "netmidi-session",
+];
 
 /// What also works without a heap.
-const WITHOUT_ALLOCATOR: &[&str] = &["netmidi-message", "netmidi-wire"];
+const WITHOUT_ALLOCATOR: &[&str] = &["netmidi-message", "netmidi-wire", "netmidi-journal"];
 
 /// A crate of ours that brings `std` when it is told to.
 const HIDDEN_STD: &str = "netmidi-message";

@@ -13,6 +13,7 @@
 pub mod fuzz;
 mod generator;
 mod hex;
+mod journals;
 mod link;
 mod packets;
 mod peer;
@@ -23,6 +24,10 @@ mod vectors;
 
 pub use generator::Stream;
 pub use hex::{from_hex, to_hex};
+pub use journals::{
+    OwnedChannel, OwnedJournal, OwnedParameters, OwnedRealTime, OwnedSimple, OwnedSysEx,
+    OwnedSystem, OwnedUndefined,
+};
 pub use link::{Link, LinkQuality};
 pub use packets::{TimedMessage, pack, rewrite, unpack};
 pub use peer::{ScriptedPeer, Sent, events, transmits};

@@ -2,10 +2,12 @@
 //!
 //! The targets in `fuzz/` are one line each; plain tests run the same bodies over their seeds.
 
+mod journal;
 mod message;
 mod session;
 mod wire;
 
+pub use journal::journal_parse;
 pub use message::{Said, assert_all_accounted, listen, message_stream};
 pub use session::session_script;
 pub use wire::{wire_datagram, wire_roundtrip};

@@ -1,0 +1,140 @@
+//! Chapter E: note extras.
+
+use netmidi_message::{Note, U7};
+
+use super::{read_list, write_list};
+use crate::encode::{Cursor, encodes, top};
+use crate::logs::{Log, Logs};
+use crate::parse::Parsed;
+
+/// Chapter E: what chapter N cannot say about notes (RFC 6295 §A.7).
+///
+/// ```text
+///  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// |S|     LEN     |S|   NOTENUM   |V|  COUNT/VEL  |  LEN more logs …
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// ```
+///
+/// LEN is one less than the number of logs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Extras<'a> {
+    s: bool,
+    logs: Logs<'a, ExtraLog>,
+}
+
+/// One log of chapter E.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct ExtraLog {
+    /// 0 if what it codes was in the packet just before.
+    pub s: bool,
+    /// Which note.
+    pub note: Note,
+    /// What is told about it.
+    pub extra: Extra,
+}
+
+/// What an [`ExtraLog`] tells about its note.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Extra {
+    /// How fast the key was let go (V=1).
+    ReleaseVelocity(U7),
+    /// How many note-ons have had no note-off yet (V=0); 127 stands for 127 and more.
+    Count(U7),
+}
+
+impl<'a> Extras<'a> {
+    /// The chapter, or `None` when there is no log to put into it.
+    ///
+    /// `s` is written as 0 also if it is so in a log.
+    #[must_use]
+    pub const fn new(s: bool, logs: Logs<'a, ExtraLog>) -> Option<Self> {
+        if logs.is_empty() {
+            None
+        } else {
+            Some(Self { s, logs })
+        }
+    }
+
+    /// S as it was read or given.
+    #[must_use]
+    pub const fn s(&self) -> bool {
+        self.s
+    }
+
+    /// S as it is written: 0 if it is 0 here or in a log.
+    #[must_use]
+    pub fn effective_s(&self) -> bool {
+        self.s && self.logs.s()
+    }
+
+    /// The logs, 1 to 128.
+    #[must_use]
+    pub const fn logs(&self) -> Logs<'a, ExtraLog> {
+        self.logs
+    }
+
+    pub(crate) fn read(input: &'a [u8]) -> Parsed<'a, Self> {
+        let (rest, (s, logs)) = read_list(input)?;
+        Ok((rest, Self { s, logs }))
+    }
+
+    pub(crate) fn write(&self, out: &mut Cursor<'_>) {
+        write_list(self.effective_s(), &self.logs, out);
+    }
+}
+
+encodes!(Extras<'_>);
+
+impl Log for ExtraLog {
+    #[inline]
+    fn from_octets([note, extra]: [u8; 2]) -> Self {
+        let value = U7::from_low_bits(extra);
+        Self {
+            s: note & S != 0,
+            note: Note::from(U7::from_low_bits(note)),
+            extra: if extra & V != 0 {
+                Extra::ReleaseVelocity(value)
+            } else {
+                Extra::Count(value)
+            },
+        }
+    }
+
+    #[inline]
+    fn to_octets(self) -> [u8; 2] {
+        let extra = match self.extra {
+            Extra::ReleaseVelocity(velocity) => V | velocity.get(),
+            Extra::Count(count) => count.get(),
+        };
+        [top(self.s) | self.note.get(), extra]
+    }
+
+    fn s(self) -> bool {
+        self.s
+    }
+}
+
+const S: u8 = 0x80;
+const V: u8 = 0x80;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::assert_octets;
+
+    #[test]
+    fn both_extras_of_one_note() {
+        let log = |extra| ExtraLog {
+            s: true,
+            note: Note::MIDDLE_C,
+            extra,
+        };
+        let logs = [
+            log(Extra::Count(U7::from_low_bits(1))),
+            log(Extra::ReleaseVelocity(U7::MIN)),
+        ];
+        let extras = Extras::new(true, Logs::new(&logs).unwrap()).unwrap();
+        assert_octets!(Extras, extras, [0x81, 0xBC, 0x01, 0xBC, 0x80]);
+    }
+}

@@ -1,0 +1,339 @@
+//! Chapter N: notes.
+
+use core::fmt;
+
+use netmidi_message::{Note, U4, U7};
+use nom::Parser;
+use nom::bytes::complete::take;
+use nom::number::complete::be_u8;
+
+use crate::encode::{Cursor, encodes, top};
+use crate::error::JournalError;
+use crate::logs::{Log, Logs};
+use crate::parse::{Fault, Parsed};
+
+/// Chapter N: which notes sound, and which have ended (RFC 6295 §A.6).
+///
+/// ```text
+///  0                   1
+///  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// |B|     LEN     |  LOW  | HIGH  |
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// |S|   NOTENUM   |Y|  VELOCITY   |  LEN logs …
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// |    OFFBITS    |  HIGH - LOW + 1 octets …
+/// +-+-+-+-+-+-+-+-+
+/// ```
+///
+/// LEN is the number of logs; 127 together with LOW 15 and HIGH 0 means 128. Without OFFBITS LOW is
+/// 15 and HIGH is 0, or 1 where it must be told from those 128.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Notes<'a> {
+    b: bool,
+    logs: Logs<'a, NoteLog>,
+    off: OffBits,
+    low: U4,
+    high: U4,
+}
+
+/// One log of chapter N: a note that was switched on last.
+///
+/// ```text
+///  0                   1
+///  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// |S|   NOTENUM   |Y|  VELOCITY   |
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// ```
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct NoteLog {
+    /// 0 if the note-on was in the packet just before.
+    pub s: bool,
+    /// The note.
+    pub note: Note,
+    /// Whether to play the note late (Y): if not, it is too long ago.
+    pub play: bool,
+    /// The velocity. Should not be 0; a receiver takes that as a note-off.
+    pub velocity: U7,
+}
+
+/// A set of notes that were switched off last.
+#[derive(Clone, Copy, Default, Eq, Hash, PartialEq)]
+pub struct OffBits(u128);
+
+impl<'a> Notes<'a> {
+    /// The chapter, in the shortest form. `None` when there are 128 logs and notes that are off
+    /// besides, which the chapter cannot say and no channel needs.
+    ///
+    /// `b` is 0 if the packet just before held a note-off on this channel.
+    #[must_use]
+    pub const fn new(b: bool, logs: Logs<'a, NoteLog>, off: OffBits) -> Option<Self> {
+        let (low, high) = match off.range() {
+            Some(_) if logs.len() == Logs::<NoteLog>::MAX_LEN => return None,
+            Some(range) => range,
+            None if logs.len() == Logs::<NoteLog>::MAX_LEN - 1 => (15, 1),
+            None => (15, 0),
+        };
+        Some(Self {
+            b,
+            logs,
+            off,
+            low: U4::from_low_bits(low),
+            high: U4::from_low_bits(high),
+        })
+    }
+
+    /// B: 0 if the packet just before held a note-off on this channel.
+    #[must_use]
+    pub const fn b(&self) -> bool {
+        self.b
+    }
+
+    /// What an S bit of the chapter would be, which it has not: 0 if B is 0 or S is in a log.
+    #[must_use]
+    pub fn s(&self) -> bool {
+        self.b && self.logs.s()
+    }
+
+    /// The notes that sound, 0 to 128 logs.
+    #[must_use]
+    pub const fn logs(&self) -> Logs<'a, NoteLog> {
+        self.logs
+    }
+
+    /// The notes that have ended.
+    #[must_use]
+    pub const fn off(&self) -> OffBits {
+        self.off
+    }
+
+    /// LOW and HIGH: the first and the last octet of OFFBITS, each of which is eight notes; or
+    /// (15, 0) or (15, 1) when there is none.
+    #[must_use]
+    pub const fn range(&self) -> (U4, U4) {
+        (self.low, self.high)
+    }
+
+    pub(crate) fn read(input: &'a [u8]) -> Parsed<'a, Self> {
+        let (rest, (head, range)) = (be_u8, be_u8).parse(input)?;
+        let (low, high) = (range >> 4, range & 0x0F);
+        let len = usize::from(head & 0x7F);
+        let (len, octets) = match (len, low, high) {
+            (127, 15, 0) => (128, 0),
+            (_, 15, 0 | 1) => (len, 0),
+            (_, low, high) if low <= high => (len, high - low + 1),
+            _ => {
+                let offset = 0;
+                return Err(Fault::new(
+                    input,
+                    JournalError::BadOffbitsRange { offset, low, high },
+                ));
+            }
+        };
+        let (rest, logs) = Logs::read(len, rest)?;
+        let (rest, bits) = take(octets).parse(rest)?;
+        let mut off = OffBits::EMPTY;
+        for (index, &octet) in (low..).zip(bits) {
+            off.0 |= u128::from(octet) << (120 - 8 * index);
+        }
+        Ok((
+            rest,
+            Self {
+                b: head & B != 0,
+                logs,
+                off,
+                low: U4::from_low_bits(low),
+                high: U4::from_low_bits(high),
+            },
+        ))
+    }
+
+    pub(crate) fn write(&self, out: &mut Cursor<'_>) {
+        let (low, high) = (self.low.get(), self.high.get());
+        out.put(top(self.b) | self.logs.len().min(127) as u8);
+        out.put(low << 4 | high);
+        self.logs.write(out);
+        for octet in low..=high {
+            out.put((self.off.0 >> (120 - 8 * octet)) as u8);
+        }
+    }
+}
+
+encodes!(Notes<'_>);
+
+impl Log for NoteLog {
+    #[inline]
+    fn from_octets([note, velocity]: [u8; 2]) -> Self {
+        Self {
+            s: note & S != 0,
+            note: Note::from(U7::from_low_bits(note)),
+            play: velocity & Y != 0,
+            velocity: U7::from_low_bits(velocity),
+        }
+    }
+
+    #[inline]
+    fn to_octets(self) -> [u8; 2] {
+        [
+            top(self.s) | self.note.get(),
+            top(self.play) | self.velocity.get(),
+        ]
+    }
+
+    fn s(self) -> bool {
+        self.s
+    }
+}
+
+impl OffBits {
+    /// No note.
+    pub const EMPTY: Self = Self(0);
+
+    /// Whether there is no note in it.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// How many notes are in it.
+    #[must_use]
+    pub const fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    /// Whether the note is in it.
+    #[must_use]
+    #[inline]
+    pub const fn contains(self, note: Note) -> bool {
+        self.0 & Self::bit(note) != 0
+    }
+
+    /// Puts a note in.
+    #[inline]
+    pub const fn insert(&mut self, note: Note) {
+        self.0 |= Self::bit(note);
+    }
+
+    /// Takes a note out.
+    #[inline]
+    pub const fn remove(&mut self, note: Note) {
+        self.0 &= !Self::bit(note);
+    }
+
+    /// The notes in it, ascending.
+    pub fn iter(self) -> impl Iterator<Item = Note> + use<> {
+        let mut left = self.0;
+        core::iter::from_fn(move || {
+            let note = Note::new(u8::try_from(left.leading_zeros()).ok()?)?;
+            left &= !Self::bit(note);
+            Some(note)
+        })
+    }
+
+    /// Note 0 is the top bit, as in the first octet on the wire.
+    #[inline]
+    const fn bit(note: Note) -> u128 {
+        1 << (127 - note.get())
+    }
+
+    /// The first and the last octet with a note in it.
+    const fn range(self) -> Option<(u8, u8)> {
+        if self.0 == 0 {
+            return None;
+        }
+        let low = self.0.leading_zeros() / 8;
+        let high = 15 - self.0.trailing_zeros() / 8;
+        Some((low as u8, high as u8))
+    }
+}
+
+impl FromIterator<Note> for OffBits {
+    fn from_iter<I: IntoIterator<Item = Note>>(notes: I) -> Self {
+        let mut off = Self::EMPTY;
+        notes.into_iter().for_each(|note| off.insert(note));
+        off
+    }
+}
+
+impl fmt::Debug for OffBits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter().map(Note::get)).finish()
+    }
+}
+
+const S: u8 = 0x80;
+const B: u8 = 0x80;
+const Y: u8 = 0x80;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::assert_octets;
+
+    const LOG: NoteLog = NoteLog {
+        s: false,
+        note: Note::MIDDLE_C,
+        play: true,
+        velocity: U7::MAX,
+    };
+
+    fn logs(logs: &[NoteLog]) -> Logs<'_, NoteLog> {
+        Logs::new(logs).unwrap()
+    }
+
+    #[test]
+    fn notes_on_and_off() {
+        let mut off = OffBits::EMPTY;
+        assert_octets!(
+            Notes,
+            Notes::new(true, logs(&[LOG]), off).unwrap(),
+            [0x81, 0xF0, 60, 0xFF]
+        );
+        for key in [42, 48] {
+            off.insert(Note::new(key).unwrap());
+        }
+        assert_octets!(
+            Notes,
+            Notes::new(false, logs(&[]), off).unwrap(),
+            [0x00, 0x56, 0x20, 0x80]
+        );
+        assert_eq!(off.len(), 2);
+        assert!(off.iter().map(Note::get).eq([42, 48]));
+        off.remove(Note::new(42).unwrap());
+        assert!(!off.contains(Note::new(42).unwrap()));
+    }
+
+    #[test]
+    fn the_longest_lists_are_told_apart() {
+        for (len, head) in [
+            (126, [0x80 | 126, 0xF0]),
+            (127, [0xFF, 0xF1]),
+            (128, [0xFF, 0xF0]),
+        ] {
+            let list = [LOG; 128];
+            let notes = Notes::new(true, logs(&list[..len]), OffBits::EMPTY).unwrap();
+            let mut out = [0; 300];
+            assert_eq!(notes.encode(&mut out), Ok(2 + 2 * len));
+            assert_eq!(out[..2], head);
+            assert_eq!(Notes::read(&out[..2 + 2 * len]).unwrap().1, notes);
+        }
+        let off: OffBits = [Note::MAX].into_iter().collect();
+        assert_eq!(Notes::new(true, logs(&[LOG; 128]), off), None);
+        let notes = Notes::new(true, logs(&[LOG; 127]), off).unwrap();
+        assert_eq!(notes.range(), (U4::MAX, U4::MAX));
+    }
+
+    #[test]
+    fn a_range_that_runs_backwards_is_refused() {
+        for (range, good) in [
+            (0xF0, true),
+            (0xF1, true),
+            (0x21, false),
+            (0xF2, false),
+            (0xE0, false),
+        ] {
+            assert_eq!(Notes::read(&[0x80, range]).is_ok(), good, "{range:02x}");
+        }
+    }
+}

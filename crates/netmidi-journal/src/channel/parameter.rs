@@ -1,0 +1,657 @@
+//! Chapter M: the parameter system.
+
+use core::fmt;
+use core::iter::FusedIterator;
+
+use netmidi_message::{Parameter, U7, U14};
+use nom::Parser;
+use nom::number::complete::{be_u8, be_u16};
+
+use super::{ChannelJournal, sized};
+use crate::encode::{Cursor, bit, encodes, top};
+use crate::error::JournalError;
+use crate::parse::{Fault, Parsed};
+
+/// Chapter M: registered and non-registered parameters, RPN and NRPN (RFC 6295 §A.4).
+///
+/// ```text
+///  0                   1                   2
+///  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// |S|P|E|U|W|Z|      LENGTH       |Q|   PENDING   |  logs …
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// ```
+///
+/// PENDING is there if P is set.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Parameters<'a> {
+    s: bool,
+    pending: Option<Pending>,
+    in_progress: bool,
+    logs: ParameterLogs<'a>,
+}
+
+/// The upper half of a parameter number that still waits for the lower one.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Pending {
+    /// Controller 101 with this value.
+    Registered(U7),
+    /// Controller 99 with this value (Q).
+    NonRegistered(U7),
+}
+
+/// What the header of chapter M says about all of its logs. Only what is true of them may be set.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct ParameterFlags {
+    /// All are registered parameters (U).
+    pub registered: bool,
+    /// All are non-registered parameters (W).
+    pub non_registered: bool,
+    /// All have numbers below 128 (Z). Together with one of the others it makes each log an octet
+    /// shorter.
+    pub low: bool,
+}
+
+/// One log of chapter M: a parameter.
+///
+/// ```text
+///  0                   1                   2
+///  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// |S|  PNUM-LSB   |Q|  PNUM-MSB   |J|K|L|M|N|T|V|R|  fields …
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// |X|  ENTRY-MSB  |  if J
+/// |X|  ENTRY-LSB  |  if K
+/// |G|X|       A-BUTTON            |  if L
+/// |G|R|       C-BUTTON            |  if M
+/// |X|    COUNT    |  if N
+/// +-+-+-+-+-+-+-+-+
+/// ```
+///
+/// In the short form the second octet of the header is missing: see [`ParameterFlags`].
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct ParameterLog {
+    /// 0 if what it codes was in the packet just before.
+    pub s: bool,
+    /// Which parameter.
+    pub parameter: Parameter,
+    /// The last value of controller 6 for it (J).
+    pub entry_msb: Option<Entry>,
+    /// The last value of controller 38 for it (K), if no controller 6 came after that.
+    pub entry_lsb: Option<Entry>,
+    /// Steps up (96) minus steps down (97) since the last value (L).
+    pub a_button: Option<(ButtonCount, bool)>,
+    /// The same, only since the last reset of all controllers (M).
+    pub c_button: Option<ButtonCount>,
+    /// How many transactions there were for this parameter, 0 to 127 and then 0 again (N).
+    pub count: Option<Entry>,
+    /// Whether the sender uses the count tool for this parameter (T).
+    pub uses_count: bool,
+    /// Whether the sender uses the value tool for this parameter (V).
+    pub uses_value: bool,
+}
+
+/// A seven-bit field of a [`ParameterLog`].
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Entry {
+    /// The value.
+    pub value: U7,
+    /// Whether the command came before the last reset of all controllers, 121 (X).
+    pub stale: bool,
+}
+
+/// Steps up minus steps down, -16,383 to 16,383.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ButtonCount(i16);
+
+/// The logs of chapter M, borrowed from the octets of a journal or from a slice.
+///
+/// Ordered by their last transaction: one that is in progress is the last.
+#[derive(Clone, Copy)]
+pub struct ParameterLogs<'a> {
+    flags: ParameterFlags,
+    source: Source<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Octets { octets: &'a [u8], count: u16 },
+    Logs(&'a [ParameterLog]),
+}
+
+/// Goes through [`ParameterLogs`].
+#[derive(Clone, Debug)]
+pub struct ParameterLogIter<'a> {
+    logs: ParameterLogs<'a>,
+}
+
+impl<'a> Parameters<'a> {
+    /// The chapter. `None` when it would be longer than a channel journal can be.
+    ///
+    /// `s` is 0 if something that it codes outside the logs was in the packet just before;
+    /// `in_progress` is true if the parameter of the last log is still open (E).
+    #[must_use]
+    pub fn new(
+        s: bool,
+        pending: Option<Pending>,
+        in_progress: bool,
+        logs: ParameterLogs<'a>,
+    ) -> Option<Self> {
+        let chapter = Self {
+            s,
+            pending,
+            in_progress,
+            logs,
+        };
+        let fits = chapter.encoded_len() <= ChannelJournal::MAX_LEN - ChannelJournal::HEADER_LEN;
+        fits.then_some(chapter)
+    }
+
+    /// S as it was read or given.
+    #[must_use]
+    pub const fn s(&self) -> bool {
+        self.s
+    }
+
+    /// S as it is written: 0 if it is 0 here or in a log.
+    #[must_use]
+    pub fn effective_s(&self) -> bool {
+        self.s && self.logs.iter().all(|log| log.s)
+    }
+
+    /// The upper half of a parameter number that came last, if the lower one has not come (P).
+    #[must_use]
+    pub const fn pending(&self) -> Option<Pending> {
+        self.pending
+    }
+
+    /// Whether the parameter of the last log is still open (E).
+    #[must_use]
+    pub const fn in_progress(&self) -> bool {
+        self.in_progress
+    }
+
+    /// The logs; there may be none.
+    #[must_use]
+    pub const fn logs(&self) -> ParameterLogs<'a> {
+        self.logs
+    }
+
+    pub(crate) fn read(input: &'a [u8]) -> Parsed<'a, Self> {
+        let (_, head) = be_u16(input)?;
+        let length = head & LENGTH;
+        if length < 2 {
+            return Err(Fault::new(
+                input,
+                JournalError::ChapterLengthTooSmall { offset: 0, length },
+            ));
+        }
+        sized(length, input, |body| {
+            let (rest, head) = be_u8(body)?;
+            let (rest, _) = be_u8(rest)?;
+            let (rest, pending) = if head & P == 0 {
+                (rest, None)
+            } else {
+                let (rest, pending) = be_u8(rest)?;
+                let value = U7::from_low_bits(pending);
+                let pending = match pending & Q {
+                    0 => Pending::Registered(value),
+                    _ => Pending::NonRegistered(value),
+                };
+                (rest, Some(pending))
+            };
+            let flags = ParameterFlags {
+                registered: head & U != 0,
+                non_registered: head & W != 0,
+                low: head & Z != 0,
+            };
+            let mut count = 0;
+            let mut unread = rest;
+            while !unread.is_empty() {
+                (unread, _) = ParameterLog::read(unread, flags)?;
+                count += 1;
+            }
+            Ok(Self {
+                s: head & S != 0,
+                pending,
+                in_progress: head & E != 0,
+                logs: ParameterLogs {
+                    flags,
+                    source: Source::Octets {
+                        octets: rest,
+                        count,
+                    },
+                },
+            })
+        })
+    }
+
+    pub(crate) fn write(&self, out: &mut Cursor<'_>) {
+        let start = out.len();
+        out.put(0);
+        out.put(0);
+        match self.pending {
+            Some(Pending::Registered(value)) => out.put(value.get()),
+            Some(Pending::NonRegistered(value)) => out.put(Q | value.get()),
+            None => {}
+        }
+        let flags = self.logs.flags;
+        for log in &self.logs {
+            log.write(flags, out);
+        }
+        // `new` and `read` have held the length against a lower bound.
+        let [high, low] = ((out.len() - start) as u16).to_be_bytes();
+        out.patch(
+            start,
+            top(self.effective_s())
+                | bit(self.pending.is_some(), P)
+                | bit(self.in_progress, E)
+                | bit(flags.registered, U)
+                | bit(flags.non_registered, W)
+                | bit(flags.low, Z)
+                | high,
+        );
+        out.patch(start + 1, low);
+    }
+}
+
+encodes!(Parameters<'_>);
+
+impl ParameterFlags {
+    /// Nothing is said: every log has the long form.
+    pub const NONE: Self = Self {
+        registered: false,
+        non_registered: false,
+        low: false,
+    };
+
+    /// All that is true of these logs, which gives the shortest form. Of an empty list nothing is
+    /// said.
+    #[must_use]
+    pub fn of(logs: &[ParameterLog]) -> Self {
+        if logs.is_empty() {
+            return Self::NONE;
+        }
+        let registered = |log: &ParameterLog| matches!(log.parameter, Parameter::Registered(_));
+        Self {
+            registered: logs.iter().all(registered),
+            non_registered: !logs.iter().any(registered),
+            low: logs
+                .iter()
+                .all(|log| number(log.parameter).msb() == U7::MIN),
+        }
+    }
+
+    /// Whether the logs have the short form.
+    const fn is_short(self) -> bool {
+        self.low && (self.registered || self.non_registered)
+    }
+}
+
+impl<'a> ParameterLogs<'a> {
+    /// The logs in their shortest form.
+    #[must_use]
+    pub fn new(logs: &'a [ParameterLog]) -> Self {
+        Self {
+            flags: ParameterFlags::of(logs),
+            source: Source::Logs(logs),
+        }
+    }
+
+    /// The logs with flags of the caller's choice; `None` when they say what is not true.
+    #[must_use]
+    pub fn with_flags(logs: &'a [ParameterLog], flags: ParameterFlags) -> Option<Self> {
+        let truth = ParameterFlags::of(logs);
+        let wrong = flags.registered && !truth.registered
+            || flags.non_registered && !truth.non_registered
+            || flags.low && !truth.low;
+        let source = Source::Logs(logs);
+        (!wrong).then_some(Self { flags, source })
+    }
+
+    /// The flags as they were read or chosen.
+    #[must_use]
+    pub const fn flags(&self) -> ParameterFlags {
+        self.flags
+    }
+
+    /// How many logs there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        match self.source {
+            Source::Octets { count, .. } => count as usize,
+            Source::Logs(logs) => logs.len(),
+        }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The logs in their order.
+    #[must_use]
+    pub const fn iter(&self) -> ParameterLogIter<'a> {
+        ParameterLogIter { logs: *self }
+    }
+}
+
+impl<'a> IntoIterator for &ParameterLogs<'a> {
+    type Item = ParameterLog;
+    type IntoIter = ParameterLogIter<'a>;
+
+    fn into_iter(self) -> ParameterLogIter<'a> {
+        self.iter()
+    }
+}
+
+impl PartialEq for ParameterLogs<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.flags == other.flags && self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for ParameterLogs<'_> {}
+
+impl fmt::Debug for ParameterLogs<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
+    }
+}
+
+impl Iterator for ParameterLogIter<'_> {
+    type Item = ParameterLog;
+
+    fn next(&mut self) -> Option<ParameterLog> {
+        let flags = self.logs.flags;
+        match &mut self.logs.source {
+            Source::Octets { octets, count } => {
+                // `Parameters::read` has been through the same octets without a fault.
+                let (rest, log) = ParameterLog::read(octets, flags).ok()?;
+                *octets = rest;
+                *count = count.checked_sub(1)?;
+                Some(log)
+            }
+            Source::Logs(logs) => {
+                let (log, rest) = logs.split_first()?;
+                *logs = rest;
+                Some(*log)
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.logs.len(), Some(self.logs.len()))
+    }
+}
+
+impl ExactSizeIterator for ParameterLogIter<'_> {}
+impl FusedIterator for ParameterLogIter<'_> {}
+
+impl ParameterLog {
+    /// A log without fields, for a sender that uses both tools.
+    #[must_use]
+    pub const fn new(s: bool, parameter: Parameter) -> Self {
+        Self {
+            s,
+            parameter,
+            entry_msb: None,
+            entry_lsb: None,
+            a_button: None,
+            c_button: None,
+            count: None,
+            uses_count: true,
+            uses_value: true,
+        }
+    }
+
+    fn read(input: &[u8], flags: ParameterFlags) -> Parsed<'_, Self> {
+        let (rest, lsb) = be_u8(input)?;
+        let (rest, msb) = if flags.is_short() {
+            // Both flags cannot be true: such a list is read as registered.
+            (rest, if flags.registered { 0 } else { Q })
+        } else {
+            be_u8(rest)?
+        };
+        let number = U14::from_parts(U7::from_low_bits(msb), U7::from_low_bits(lsb));
+        let (rest, toc) = be_u8(rest)?;
+        let (rest, entry_msb) = field(toc & J, Entry::read, rest)?;
+        let (rest, entry_lsb) = field(toc & K, Entry::read, rest)?;
+        let (rest, a_button) = field(toc & L, ButtonCount::read, rest)?;
+        let (rest, c_button) = field(toc & M, ButtonCount::read, rest)?;
+        let (rest, count) = field(toc & N, Entry::read, rest)?;
+        Ok((
+            rest,
+            Self {
+                s: lsb & S != 0,
+                parameter: if msb & Q == 0 {
+                    Parameter::Registered(number)
+                } else {
+                    Parameter::NonRegistered(number)
+                },
+                entry_msb,
+                entry_lsb,
+                a_button,
+                c_button: c_button.map(|(steps, _)| steps),
+                count,
+                uses_count: toc & T != 0,
+                uses_value: toc & V != 0,
+            },
+        ))
+    }
+
+    fn write(&self, flags: ParameterFlags, out: &mut Cursor<'_>) {
+        let number = number(self.parameter);
+        let registered = matches!(self.parameter, Parameter::Registered(_));
+        out.put(top(self.s) | number.lsb().get());
+        if !flags.is_short() {
+            out.put(bit(!registered, Q) | number.msb().get());
+        }
+        out.put(
+            bit(self.entry_msb.is_some(), J)
+                | bit(self.entry_lsb.is_some(), K)
+                | bit(self.a_button.is_some(), L)
+                | bit(self.c_button.is_some(), M)
+                | bit(self.count.is_some(), N)
+                | bit(self.uses_count, T)
+                | bit(self.uses_value, V),
+        );
+        if let Some(entry) = self.entry_msb {
+            entry.write(out);
+        }
+        if let Some(entry) = self.entry_lsb {
+            entry.write(out);
+        }
+        if let Some((steps, stale)) = self.a_button {
+            steps.write(stale, out);
+        }
+        if let Some(steps) = self.c_button {
+            steps.write(false, out);
+        }
+        if let Some(count) = self.count {
+            count.write(out);
+        }
+    }
+}
+
+impl Entry {
+    fn read(input: &[u8]) -> Parsed<'_, Self> {
+        let (rest, octet) = be_u8(input)?;
+        Ok((
+            rest,
+            Self {
+                value: U7::from_low_bits(octet),
+                stale: octet & X != 0,
+            },
+        ))
+    }
+
+    fn write(self, out: &mut Cursor<'_>) {
+        out.put(top(self.stale) | self.value.get());
+    }
+}
+
+impl ButtonCount {
+    /// The furthest up.
+    pub const MAX: Self = Self(16_383);
+    /// The furthest down.
+    pub const MIN: Self = Self(-16_383);
+
+    /// The count, or `None` when it is out of range.
+    #[must_use]
+    pub const fn new(steps: i16) -> Option<Self> {
+        if steps >= Self::MIN.0 && steps <= Self::MAX.0 {
+            Some(Self(steps))
+        } else {
+            None
+        }
+    }
+
+    /// The plain number; steps up are positive.
+    #[must_use]
+    pub const fn get(self) -> i16 {
+        self.0
+    }
+
+    /// The count and the bit beside its sign.
+    fn read(input: &[u8]) -> Parsed<'_, (Self, bool)> {
+        let (rest, (high, low)) = (be_u8, be_u8).parse(input)?;
+        let magnitude = i16::from_be_bytes([high & MAGNITUDE, low]);
+        let steps = if high & G == 0 { magnitude } else { -magnitude };
+        Ok((rest, (Self(steps), high & BUTTON_X != 0)))
+    }
+
+    fn write(self, stale: bool, out: &mut Cursor<'_>) {
+        let [high, low] = self.0.unsigned_abs().to_be_bytes();
+        out.put(bit(self.0 < 0, G) | bit(stale, BUTTON_X) | high);
+        out.put(low);
+    }
+}
+
+/// Reads a field of a log if its flag is set.
+fn field<'a, T>(
+    flag: u8,
+    read: impl FnOnce(&'a [u8]) -> Parsed<'a, T>,
+    input: &'a [u8],
+) -> Parsed<'a, Option<T>> {
+    if flag == 0 {
+        return Ok((input, None));
+    }
+    let (rest, it) = read(input)?;
+    Ok((rest, Some(it)))
+}
+
+const fn number(parameter: Parameter) -> U14 {
+    match parameter {
+        Parameter::Registered(number) | Parameter::NonRegistered(number) => number,
+    }
+}
+
+const S: u8 = 0x80;
+// The chapter's header.
+const P: u8 = 0x40;
+const E: u8 = 0x20;
+const U: u8 = 0x10;
+const W: u8 = 0x08;
+const Z: u8 = 0x04;
+const LENGTH: u16 = 0x03FF;
+/// Non-registered, in PENDING and in the header of a log.
+const Q: u8 = 0x80;
+// The table of contents of a log.
+const J: u8 = 0x80;
+const K: u8 = 0x40;
+const L: u8 = 0x20;
+const M: u8 = 0x10;
+const N: u8 = 0x08;
+const T: u8 = 0x04;
+const V: u8 = 0x02;
+// Fields.
+const X: u8 = 0x80;
+const G: u8 = 0x80;
+const BUTTON_X: u8 = 0x40;
+const MAGNITUDE: u8 = 0x3F;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::assert_octets;
+
+    fn entry(value: u8, stale: bool) -> Entry {
+        let value = U7::new(value).unwrap();
+        Entry { value, stale }
+    }
+
+    #[test]
+    fn a_log_with_every_field() {
+        let mut log = ParameterLog::new(false, Parameter::NonRegistered(U14::from_low_bits(0x483)));
+        log.entry_msb = Some(entry(10, true));
+        log.entry_lsb = Some(entry(11, true));
+        log.a_button = Some((ButtonCount::new(300).unwrap(), true));
+        log.c_button = Some(ButtonCount::new(-2).unwrap());
+        log.count = Some(entry(127, true));
+        let logs = [log];
+        let logs = ParameterLogs::with_flags(&logs, ParameterFlags::NONE).unwrap();
+        assert_octets!(
+            Parameters,
+            Parameters::new(false, None, true, logs).unwrap(),
+            [
+                0x20, 0x0C, 0x03, 0x89, 0xFE, 0x8A, 0x8B, 0x41, 0x2C, 0x80, 0x02, 0xFF
+            ]
+        );
+    }
+
+    #[test]
+    fn the_short_form_is_chosen_where_it_is_possible() {
+        let mut log = ParameterLog::new(true, Parameter::COARSE_TUNING);
+        log.entry_msb = Some(entry(64, true));
+        log.uses_count = false;
+        let mut logs = [log];
+        assert_octets!(
+            Parameters,
+            Parameters::new(true, None, false, ParameterLogs::new(&logs)).unwrap(),
+            [0x94, 0x05, 0x82, 0x82, 0xC0]
+        );
+        logs[0].parameter = Parameter::NonRegistered(U14::from_low_bits(8));
+        assert_octets!(
+            Parameters,
+            Parameters::new(true, None, false, ParameterLogs::new(&logs)).unwrap(),
+            [0x8C, 0x05, 0x88, 0x82, 0xC0]
+        );
+        let wrong = ParameterFlags {
+            registered: true,
+            ..ParameterFlags::NONE
+        };
+        assert_eq!(ParameterLogs::with_flags(&logs, wrong), None);
+        logs[0].parameter = Parameter::NonRegistered(U14::MAX);
+        assert!(!ParameterFlags::of(&logs).low);
+    }
+
+    #[test]
+    fn both_kinds_at_once_are_read_as_registered() {
+        let (_, chapter) = Parameters::read(&[0x9C, 0x04, 0x82, 0x02]).unwrap();
+        let log = chapter.logs().iter().next().unwrap();
+        assert_eq!(log.parameter, Parameter::COARSE_TUNING);
+    }
+
+    #[test]
+    fn a_number_may_be_pending() {
+        let value = U7::from_low_bits(53);
+        for (pending, octet) in [
+            (Pending::NonRegistered(value), 0xB5),
+            (Pending::Registered(value), 0x35),
+        ] {
+            assert_octets!(
+                Parameters,
+                Parameters::new(false, Some(pending), false, ParameterLogs::new(&[])).unwrap(),
+                [0x40, 0x03, octet]
+            );
+        }
+    }
+
+    #[test]
+    fn button_counts_have_a_range() {
+        assert_eq!(ButtonCount::new(16_384), None);
+        assert_eq!(ButtonCount::new(-16_383), Some(ButtonCount::MIN));
+    }
+}

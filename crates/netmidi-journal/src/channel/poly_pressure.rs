@@ -1,0 +1,126 @@
+//! Chapter A: poly pressure.
+
+use netmidi_message::{Note, U7};
+
+use super::{read_list, write_list};
+use crate::encode::{Cursor, encodes, top};
+use crate::logs::{Log, Logs};
+use crate::parse::Parsed;
+
+/// Chapter A: the pressure on single keys (RFC 6295 §A.9).
+///
+/// ```text
+///  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// |S|     LEN     |S|   NOTENUM   |X|  PRESSURE   |  LEN more logs …
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// ```
+///
+/// LEN is one less than the number of logs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PolyPressure<'a> {
+    s: bool,
+    logs: Logs<'a, PolyPressureLog>,
+}
+
+/// One log of chapter A.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct PolyPressureLog {
+    /// 0 if the command was in the packet just before.
+    pub s: bool,
+    /// Which key.
+    pub note: Note,
+    /// Whether all notes were ended (controllers 120, 123 to 127) since (X): the log is stale.
+    pub stale: bool,
+    /// The pressure.
+    pub pressure: U7,
+}
+
+impl<'a> PolyPressure<'a> {
+    /// The chapter, or `None` when there is no log to put into it.
+    ///
+    /// `s` is written as 0 also if it is so in a log.
+    #[must_use]
+    pub const fn new(s: bool, logs: Logs<'a, PolyPressureLog>) -> Option<Self> {
+        if logs.is_empty() {
+            None
+        } else {
+            Some(Self { s, logs })
+        }
+    }
+
+    /// S as it was read or given.
+    #[must_use]
+    pub const fn s(&self) -> bool {
+        self.s
+    }
+
+    /// S as it is written: 0 if it is 0 here or in a log.
+    #[must_use]
+    pub fn effective_s(&self) -> bool {
+        self.s && self.logs.s()
+    }
+
+    /// The logs, 1 to 128.
+    #[must_use]
+    pub const fn logs(&self) -> Logs<'a, PolyPressureLog> {
+        self.logs
+    }
+
+    pub(crate) fn read(input: &'a [u8]) -> Parsed<'a, Self> {
+        let (rest, (s, logs)) = read_list(input)?;
+        Ok((rest, Self { s, logs }))
+    }
+
+    pub(crate) fn write(&self, out: &mut Cursor<'_>) {
+        write_list(self.effective_s(), &self.logs, out);
+    }
+}
+
+encodes!(PolyPressure<'_>);
+
+impl Log for PolyPressureLog {
+    #[inline]
+    fn from_octets([note, pressure]: [u8; 2]) -> Self {
+        Self {
+            s: note & S != 0,
+            note: Note::from(U7::from_low_bits(note)),
+            stale: pressure & X != 0,
+            pressure: U7::from_low_bits(pressure),
+        }
+    }
+
+    #[inline]
+    fn to_octets(self) -> [u8; 2] {
+        [
+            top(self.s) | self.note.get(),
+            top(self.stale) | self.pressure.get(),
+        ]
+    }
+
+    fn s(self) -> bool {
+        self.s
+    }
+}
+
+const S: u8 = 0x80;
+const X: u8 = 0x80;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::assert_octets;
+
+    #[test]
+    fn a_stale_pressure_and_a_fresh_one() {
+        let log = |s, key, stale, pressure| PolyPressureLog {
+            s,
+            note: Note::new(key).unwrap(),
+            stale,
+            pressure: U7::from_low_bits(pressure),
+        };
+        let logs = [log(true, 60, true, 127), log(false, 61, false, 10)];
+        let chapter = PolyPressure::new(false, Logs::new(&logs).unwrap()).unwrap();
+        assert_octets!(PolyPressure, chapter, [0x01, 0xBC, 0xFF, 0x3D, 0x0A]);
+    }
+}

@@ -1,0 +1,55 @@
+//! Chapter T: channel pressure.
+
+use netmidi_message::U7;
+use nom::number::complete::be_u8;
+
+use crate::encode::{Cursor, encodes, top};
+use crate::parse::Parsed;
+
+/// Chapter T: the pressure on a whole channel (RFC 6295 §A.8).
+///
+/// ```text
+///  0 1 2 3 4 5 6 7
+/// +-+-+-+-+-+-+-+-+
+/// |S|   PRESSURE  |
+/// +-+-+-+-+-+-+-+-+
+/// ```
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Pressure {
+    /// 0 if the command was in the packet just before.
+    pub s: bool,
+    /// The pressure.
+    pub pressure: U7,
+}
+
+impl Pressure {
+    pub(crate) fn read(input: &[u8]) -> Parsed<'_, Self> {
+        let (rest, octet) = be_u8(input)?;
+        Ok((
+            rest,
+            Self {
+                s: octet & 0x80 != 0,
+                pressure: U7::from_low_bits(octet),
+            },
+        ))
+    }
+
+    pub(crate) fn write(&self, out: &mut Cursor<'_>) {
+        out.put(top(self.s) | self.pressure.get());
+    }
+}
+
+encodes!(Pressure);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::assert_octets;
+
+    #[test]
+    fn a_pressure_is_one_octet() {
+        let pressure = U7::from_low_bits(99);
+        assert_octets!(Pressure, Pressure { s: false, pressure }, [99]);
+        assert_octets!(Pressure, Pressure { s: true, pressure }, [0x80 | 99]);
+    }
+}

@@ -1,0 +1,96 @@
+//! Chapter P: program change.
+
+use netmidi_message::U7;
+use nom::Parser;
+use nom::number::complete::be_u8;
+
+use crate::encode::{Cursor, encodes, top};
+use crate::parse::Parsed;
+
+/// Chapter P: the program of a channel and the bank it was chosen from (RFC 6295 §A.2).
+///
+/// ```text
+///  0                   1                   2
+///  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// |S|   PROGRAM   |B|  BANK-MSB   |X|  BANK-LSB   |
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// ```
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Program {
+    /// 0 if the program change was in the packet just before.
+    pub s: bool,
+    /// The program.
+    pub program: U7,
+    /// The bank, if a bank select (controller 0) came before the program change (B).
+    pub bank: Option<Bank>,
+}
+
+/// The bank of a [`Program`].
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Bank {
+    /// The value of controller 0.
+    pub msb: U7,
+    /// The value of controller 32 between that and the program change, or 0 if there was none.
+    pub lsb: U7,
+    /// Whether a reset of all controllers (121) came between controller 0 and the program change
+    /// (X).
+    pub reset: bool,
+}
+
+impl Program {
+    pub(crate) fn read(input: &[u8]) -> Parsed<'_, Self> {
+        let (rest, (program, msb, lsb)) = (be_u8, be_u8, be_u8).parse(input)?;
+        let bank = (msb & B != 0).then(|| Bank {
+            msb: U7::from_low_bits(msb),
+            lsb: U7::from_low_bits(lsb),
+            reset: lsb & X != 0,
+        });
+        Ok((
+            rest,
+            Self {
+                s: program & S != 0,
+                program: U7::from_low_bits(program),
+                bank,
+            },
+        ))
+    }
+
+    pub(crate) fn write(&self, out: &mut Cursor<'_>) {
+        out.put(top(self.s) | self.program.get());
+        let (msb, lsb) = match self.bank {
+            Some(bank) => (B | bank.msb.get(), top(bank.reset) | bank.lsb.get()),
+            None => (0, 0),
+        };
+        out.put(msb);
+        out.put(lsb);
+    }
+}
+
+encodes!(Program);
+
+const S: u8 = 0x80;
+const B: u8 = 0x80;
+const X: u8 = 0x80;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::assert_octets;
+
+    #[test]
+    fn a_program_with_and_without_bank() {
+        let mut program = Program {
+            s: true,
+            program: U7::from_low_bits(5),
+            bank: None,
+        };
+        assert_octets!(Program, program, [0x85, 0, 0]);
+        program.bank = Some(Bank {
+            msb: U7::from_low_bits(1),
+            lsb: U7::from_low_bits(2),
+            reset: true,
+        });
+        assert_octets!(Program, program, [0x85, 0x81, 0x82]);
+    }
+}

@@ -1,0 +1,67 @@
+//! Chapter W: pitch wheel.
+
+use netmidi_message::{Bend, U7, U14};
+use nom::Parser;
+use nom::number::complete::be_u8;
+
+use crate::encode::{Cursor, encodes, top};
+use crate::parse::Parsed;
+
+/// Chapter W: where the pitch wheel of a channel is (RFC 6295 §A.5).
+///
+/// ```text
+///  0                   1
+///  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// |S|    FIRST    |R|   SECOND    |
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// ```
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Wheel {
+    /// 0 if the command was in the packet just before.
+    pub s: bool,
+    /// The position: FIRST is its lower half, SECOND its upper one, as in the command.
+    pub bend: Bend,
+}
+
+impl Wheel {
+    pub(crate) fn read(input: &[u8]) -> Parsed<'_, Self> {
+        let (rest, (first, second)) = (be_u8, be_u8).parse(input)?;
+        let bend = U14::from_parts(U7::from_low_bits(second), U7::from_low_bits(first));
+        Ok((
+            rest,
+            Self {
+                s: first & 0x80 != 0,
+                bend: bend.into(),
+            },
+        ))
+    }
+
+    pub(crate) fn write(&self, out: &mut Cursor<'_>) {
+        let bend = self.bend.to_u14();
+        out.put(top(self.s) | bend.lsb().get());
+        out.put(bend.msb().get());
+    }
+}
+
+encodes!(Wheel);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::assert_octets;
+
+    #[test]
+    fn the_lower_half_comes_first() {
+        let wheel = |s, bend| Wheel { s, bend };
+        assert_octets!(Wheel, wheel(true, Bend::CENTER), [0x80, 0x40]);
+        let bend = Bend::from(U14::from_low_bits(1));
+        assert_octets!(Wheel, wheel(false, bend), [0x01, 0x00]);
+    }
+
+    #[test]
+    fn the_reserved_bit_is_ignored() {
+        let (_, wheel) = Wheel::read(&[0x80, 0xC0]).unwrap();
+        assert_eq!(wheel.bend, Bend::CENTER);
+    }
+}

@@ -1,0 +1,81 @@
+//! The recovery journal of RTP-MIDI: every chapter of it, read and written in place, without an
+//! allocator.
+//!
+//! Uses `netmidi-message`, and of `netmidi-wire` the sequence number; knows no sockets, peers or
+//! time.
+//!
+//! ```
+//! use netmidi_journal::{ChannelJournal, Journal, JournalWriter, Logs, NoteLog, Notes, OffBits};
+//! use netmidi_message::{Channel, Note, U7};
+//! use netmidi_wire::SeqNum;
+//!
+//! // Packet 1 held a note-on and was lost. Packet 2 says so.
+//! let logs = [NoteLog { s: false, note: Note::MIDDLE_C, play: true, velocity: U7::MAX }];
+//! let logs = Logs::new(&logs).ok_or("at most 128")?;
+//! let mut channel = ChannelJournal::new(Channel::C1);
+//! channel.notes = Notes::new(true, logs, OffBits::EMPTY);
+//!
+//! let mut out = [0; 64];
+//! let mut writer = JournalWriter::new(&mut out, SeqNum(1))?;
+//! writer.channel(&channel)?;
+//! let len = writer.finish();
+//! assert_eq!(out[..len], [0x20, 0, 1, 0, 7, 0x08, 0x81, 0xF0, 60, 0xFF]);
+//!
+//! let journal = Journal::parse(&out[..len])?;
+//! assert_eq!(journal.checkpoint(), SeqNum(1));
+//! let channel = journal.channels().next().ok_or("one channel")?;
+//! let notes = channel.notes.ok_or("chapter N")?;
+//! assert!(notes.logs().iter().any(|log| log.note == Note::MIDDLE_C));
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+//!
+//! [`Journal::parse`] checks all of a journal; what it accepts is then plain: accessors and
+//! iterators return values, not results. [`Journal::salvage`] takes out of a damaged journal the
+//! elements that are whole and certainly where they seem to be. The same types are read and
+//! written: a list of logs is borrowed from the octets of a journal or from a slice of the caller's
+//! ([`Logs`]).
+//!
+//! The S bit of an element is 0 if it codes a command of the packet just before this one. Whoever
+//! writes sets it where a command is coded; what encloses that follows (RFC 6295 §4.1). Written are
+//! the forms that senders should use, reserved bits are 0; read are all forms.
+//!
+//! Left out for now: what to put into a journal, and which messages repair what one tells.
+//!
+//! Follows RFC 6295 §5 and Appendices A and B.
+//!
+//! Features: `alloc` (by default) adds what returns a `Vec`, and costs an allocator; `std` (by
+//! default) implies it and costs the standard library. Without them neither is needed, and nothing
+//! that is accepted or written changes.
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![warn(clippy::std_instead_of_alloc, clippy::std_instead_of_core)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+mod channel;
+mod encode;
+mod error;
+mod header;
+mod journal;
+mod logs;
+mod parse;
+mod system;
+mod value;
+mod writer;
+
+pub use channel::{
+    Bank, ButtonCount, ChannelJournal, ControlLog, ControlTool, Controls, Entry, Extra, ExtraLog,
+    Extras, NoteLog, Notes, OffBits, ParameterFlags, ParameterLog, ParameterLogIter, ParameterLogs,
+    Parameters, Pending, PolyPressure, PolyPressureLog, Pressure, Program, Wheel,
+};
+pub use error::{Chapter, EncodeError, JournalError};
+pub use journal::{Channels, Journal, Salvaged};
+pub use logs::{Log, LogIter, Logs};
+pub use system::{
+    ActiveSense, Complete, CountLog, DataSize, LogData, RealTimeLog, Sequencer, Simple, SongLog,
+    SysExLog, SysExLogIter, SysExLogs, SysExStatus, SystemJournal, Timecode, UndefinedLog,
+};
+pub use value::{Alt, FirstIndex, TimeTools};
+pub use writer::JournalWriter;

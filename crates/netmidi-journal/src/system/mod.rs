@@ -1,0 +1,276 @@
+//! The system journal and its five chapters.
+
+mod active_sense;
+mod data;
+mod sequencer;
+mod simple;
+mod sysex;
+mod timecode;
+
+pub use active_sense::ActiveSense;
+pub use data::LogData;
+pub use sequencer::Sequencer;
+pub use simple::{CountLog, DataSize, RealTimeLog, Simple, SongLog, UndefinedLog};
+pub use sysex::{SysExLog, SysExLogIter, SysExLogs, SysExStatus};
+pub use timecode::{Complete, Timecode};
+
+use nom::Parser;
+use nom::number::complete::be_u8;
+
+use crate::channel::finish;
+use crate::encode::{Cursor, bit, top};
+use crate::error::{Chapter, EncodeError, JournalError};
+use crate::parse::{Fault, Parsed, chapter};
+
+/// What a journal says about commands that belong to no channel (RFC 6295 §5.1).
+///
+/// ```text
+///  0                   1
+///  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// |S|D|V|Q|F|X|      LENGTH       |  chapters …
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// ```
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SystemJournal<'a> {
+    /// 0 if something in it codes a command of the packet just before. Written as 0 also if that
+    /// is so in one of the chapters.
+    pub s: bool,
+    /// Chapter D.
+    pub simple: Option<Simple<'a>>,
+    /// Chapter V.
+    pub active_sense: Option<ActiveSense>,
+    /// Chapter Q.
+    pub sequencer: Option<Sequencer>,
+    /// Chapter F.
+    pub timecode: Option<Timecode>,
+    /// Chapter X.
+    pub sysex: Option<SysExLogs<'a>>,
+    surplus: &'a [u8],
+}
+
+impl<'a> SystemJournal<'a> {
+    /// The most octets that it can have.
+    pub const MAX_LEN: usize = 1023;
+    /// Octets of its header.
+    pub const HEADER_LEN: usize = 2;
+
+    /// One without chapters and with S=1, to be filled.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            s: true,
+            simple: None,
+            active_sense: None,
+            sequencer: None,
+            timecode: None,
+            sysex: None,
+            surplus: &[],
+        }
+    }
+
+    /// The letters of its table of contents, in the order of the chapters.
+    pub fn toc(&self) -> impl Iterator<Item = Chapter> + use<> {
+        let toc = self.toc_bits();
+        CHAPTERS
+            .into_iter()
+            .filter_map(move |(flag, chapter)| (toc & flag != 0).then_some(chapter))
+    }
+
+    /// Whether it has no chapter, which is legal and useless.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.toc_bits() == 0
+    }
+
+    /// The octets after the last chapter that LENGTH still counts: nobody knows what they are, and
+    /// there should be none. They are not written again.
+    #[must_use]
+    pub const fn surplus(&self) -> &'a [u8] {
+        self.surplus
+    }
+
+    /// S as it is written: 0 if it is 0 here or in a chapter.
+    #[must_use]
+    pub fn effective_s(&self) -> bool {
+        self.s
+            && self.simple.is_none_or(|it| it.effective_s())
+            && self.active_sense.is_none_or(|it| it.s)
+            && self.sequencer.is_none_or(|it| it.s)
+            && self.timecode.is_none_or(|it| it.s)
+            && self.sysex.is_none_or(|it| it.s())
+    }
+
+    /// How many octets [`encode`](Self::encode) writes. More than [`MAX_LEN`](Self::MAX_LEN) can
+    /// not be written.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        let mut out = Cursor::new(&mut []);
+        self.write(&mut out);
+        out.len()
+    }
+
+    /// Writes the system journal to the beginning of `out` and returns how many octets it took.
+    ///
+    /// # Errors
+    /// When `out` is shorter than [`encoded_len`](Self::encoded_len), or that is more than
+    /// [`MAX_LEN`](Self::MAX_LEN); what is in `out` then means nothing.
+    pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
+        let mut out = Cursor::new(out);
+        self.write(&mut out);
+        finish(out, Self::MAX_LEN)
+    }
+
+    /// The system journal as octets.
+    ///
+    /// # Errors
+    /// When it would be longer than [`MAX_LEN`](Self::MAX_LEN).
+    #[cfg(feature = "alloc")]
+    pub fn to_vec(&self) -> Result<alloc::vec::Vec<u8>, EncodeError> {
+        let mut out = alloc::vec![0; self.encoded_len()];
+        self.encode(&mut out)?;
+        Ok(out)
+    }
+
+    /// Splits the octets of a system journal off, by their LENGTH, and looks at nothing but whether
+    /// there are so many.
+    pub(crate) fn extent(input: &'a [u8]) -> Parsed<'a, &'a [u8]> {
+        let &[head, low, ..] = input else {
+            return Err(Fault::new(
+                input,
+                JournalError::TruncatedSystemJournal { offset: 0 },
+            ));
+        };
+        let length = u16::from_be_bytes([head & LENGTH, low]);
+        if usize::from(length) < Self::HEADER_LEN {
+            return Err(Fault::new(
+                input,
+                JournalError::SystemLengthTooSmall { offset: 0, length },
+            ));
+        }
+        match input.split_at_checked(length.into()) {
+            Some((body, rest)) => Ok((rest, body)),
+            None => Err(Fault::new(
+                input,
+                JournalError::SystemLengthOverrun {
+                    offset: 0,
+                    length,
+                    available: input.len(),
+                },
+            )),
+        }
+    }
+
+    /// Reads one that has `body` to itself: as many octets as its LENGTH says.
+    pub(crate) fn read(body: &'a [u8]) -> Result<Self, nom::Err<Fault>> {
+        let (rest, (head, _)) = (be_u8, be_u8).parse(body)?;
+        let has = |flag| head & flag != 0;
+        let (rest, simple) = chapter(has(D), Chapter::D, Simple::read, rest)?;
+        let (rest, active_sense) = chapter(has(V), Chapter::V, ActiveSense::read, rest)?;
+        let (rest, sequencer) = chapter(has(Q), Chapter::Q, Sequencer::read, rest)?;
+        let (rest, timecode) = chapter(has(F), Chapter::F, Timecode::read, rest)?;
+        let (surplus, sysex) = chapter(has(X), Chapter::X, SysExLogs::read, rest)?;
+        Ok(Self {
+            s: head & S != 0,
+            simple,
+            active_sense,
+            sequencer,
+            timecode,
+            sysex,
+            surplus,
+        })
+    }
+
+    fn write(&self, out: &mut Cursor<'_>) {
+        let start = out.len();
+        out.put(0);
+        out.put(0);
+        if let Some(it) = &self.simple {
+            it.write(out);
+        }
+        if let Some(it) = &self.active_sense {
+            it.write(out);
+        }
+        if let Some(it) = &self.sequencer {
+            it.write(out);
+        }
+        if let Some(it) = &self.timecode {
+            it.write(out);
+        }
+        if let Some(it) = &self.sysex {
+            it.write(out);
+        }
+        // What is longer than LENGTH can say is refused by `finish`.
+        let [high, low] = ((out.len() - start) as u16).to_be_bytes();
+        let head = top(self.effective_s()) | self.toc_bits() | high & LENGTH;
+        out.patch(start, head);
+        out.patch(start + 1, low);
+    }
+
+    const fn toc_bits(&self) -> u8 {
+        bit(self.simple.is_some(), D)
+            | bit(self.active_sense.is_some(), V)
+            | bit(self.sequencer.is_some(), Q)
+            | bit(self.timecode.is_some(), F)
+            | bit(self.sysex.is_some(), X)
+    }
+}
+
+impl Default for SystemJournal<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+const S: u8 = 0x80;
+const D: u8 = 0x40;
+const V: u8 = 0x20;
+const Q: u8 = 0x10;
+const F: u8 = 0x08;
+const X: u8 = 0x04;
+/// The upper part of LENGTH.
+const LENGTH: u8 = 0x03;
+
+const CHAPTERS: [(u8, Chapter); 5] = [
+    (D, Chapter::D),
+    (V, Chapter::V),
+    (Q, Chapter::Q),
+    (F, Chapter::F),
+    (X, Chapter::X),
+];
+
+#[cfg(test)]
+mod tests {
+    use netmidi_message::U7;
+
+    use super::*;
+
+    #[test]
+    fn the_header_gathers_s_and_length() {
+        let mut journal = SystemJournal::new();
+        journal.active_sense = Some(ActiveSense {
+            s: false,
+            count: U7::MAX,
+        });
+        let mut out = [0; 8];
+        assert_eq!(journal.encode(&mut out), Ok(3));
+        assert_eq!(out[..3], [0x20, 3, 0x7F]);
+        assert!(journal.toc().eq([Chapter::V]));
+    }
+
+    #[test]
+    fn more_than_the_length_field_can_say_is_refused() {
+        let data = [1; 1100];
+        let mut log = SysExLog::new(true, SysExStatus::Finished);
+        let mut encode = |len| {
+            log.data = LogData::new(&data[..len]);
+            let logs = [log];
+            let mut journal = SystemJournal::new();
+            journal.sysex = SysExLogs::new(&logs);
+            journal.encode(&mut [0; 2000])
+        };
+        assert_eq!(encode(1020), Ok(1023));
+        let (needed, max) = (1024, 1023);
+        assert_eq!(encode(1021), Err(EncodeError::TooLong { needed, max }));
+    }
+}

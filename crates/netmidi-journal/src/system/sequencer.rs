@@ -1,0 +1,148 @@
+//! Chapter Q: sequencer state.
+
+use netmidi_message::U3;
+use nom::number::complete::{be_u8, be_u16, be_u24};
+
+use crate::encode::{Cursor, bit, encodes, top};
+use crate::parse::Parsed;
+use crate::value::TimeTools;
+
+/// Chapter Q: whether the sequencer runs, and where it is (RFC 6295 §B.3).
+///
+/// ```text
+///  0                   1                   2
+///  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// |S|N|D|C|T| TOP |            CLOCK              |  if C
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// |                   TIMETOOLS                   |  if T
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// ```
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Sequencer {
+    /// 0 if the packet just before changed any of this.
+    pub s: bool,
+    /// Whether the last of Start, Continue and Stop was not Stop (N).
+    pub running: bool,
+    /// Whether the position was played already, so that the next clock goes one further (D).
+    pub played: bool,
+    /// The upper three bits of the position (TOP); to be 0 without CLOCK.
+    pub top: U3,
+    /// The lower sixteen bits of the position (C and CLOCK). Without them the position is 0.
+    pub clock: Option<u16>,
+    /// Time to add to the position (T), which senders leave out unless it was agreed upon.
+    pub time_tools: Option<TimeTools>,
+}
+
+impl Sequencer {
+    /// One past the largest [`position`](Self::position): positions wrap there.
+    pub const POSITIONS: u32 = 1 << 19;
+
+    /// At this position in MIDI clocks, the remainder by [`POSITIONS`](Self::POSITIONS).
+    ///
+    /// Position 0 is written without CLOCK. That says "Start" when the sequencer runs and has not
+    /// played it: after Continue set `clock` to `Some(0)`.
+    #[must_use]
+    pub const fn at(position: u32) -> Self {
+        let position = position % Self::POSITIONS;
+        Self {
+            s: true,
+            running: false,
+            played: false,
+            top: U3::from_low_bits((position >> 16) as u8),
+            clock: if position == 0 {
+                None
+            } else {
+                Some(position as u16)
+            },
+            time_tools: None,
+        }
+    }
+
+    /// The position in MIDI clocks, 24 a quarter note: 0 to 524,287.
+    #[must_use]
+    pub fn position(&self) -> u32 {
+        self.clock.map_or(0, |clock| {
+            u32::from(self.top.get()) << 16 | u32::from(clock)
+        })
+    }
+
+    pub(crate) fn read(input: &[u8]) -> Parsed<'_, Self> {
+        let (rest, head) = be_u8(input)?;
+        let (rest, clock) = if head & C == 0 {
+            (rest, None)
+        } else {
+            let (rest, clock) = be_u16(rest)?;
+            (rest, Some(clock))
+        };
+        let (rest, time_tools) = if head & T == 0 {
+            (rest, None)
+        } else {
+            let (rest, millis) = be_u24(rest)?;
+            (rest, Some(TimeTools::from_low_bits(millis)))
+        };
+        Ok((
+            rest,
+            Self {
+                s: head & S != 0,
+                running: head & N != 0,
+                played: head & D != 0,
+                top: U3::from_low_bits(head),
+                clock,
+                time_tools,
+            },
+        ))
+    }
+
+    pub(crate) fn write(&self, out: &mut Cursor<'_>) {
+        out.put(
+            top(self.s)
+                | bit(self.running, N)
+                | bit(self.played, D)
+                | bit(self.clock.is_some(), C)
+                | bit(self.time_tools.is_some(), T)
+                | self.top.get(),
+        );
+        if let Some(clock) = self.clock {
+            out.put_all(&clock.to_be_bytes());
+        }
+        if let Some(millis) = self.time_tools {
+            let [_, millis @ ..] = millis.get().to_be_bytes();
+            out.put_all(&millis);
+        }
+    }
+}
+
+encodes!(Sequencer);
+
+const S: u8 = 0x80;
+const N: u8 = 0x40;
+const D: u8 = 0x20;
+const C: u8 = 0x10;
+const T: u8 = 0x08;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::assert_octets;
+
+    #[test]
+    fn a_position_has_nineteen_bits() {
+        let mut sequencer = Sequencer::at(0x7_FFFF);
+        sequencer.played = true;
+        assert_octets!(Sequencer, sequencer, [0xB7, 0xFF, 0xFF]);
+        assert_eq!(sequencer.position(), 0x7_FFFF);
+        assert_eq!(Sequencer::at(Sequencer::POSITIONS + 1).position(), 1);
+    }
+
+    #[test]
+    fn position_0_needs_no_clock() {
+        let mut sequencer = Sequencer::at(0);
+        (sequencer.s, sequencer.running) = (false, true);
+        assert_octets!(Sequencer, sequencer, [0x40]);
+        sequencer.clock = Some(0);
+        sequencer.time_tools = TimeTools::new(0x01_0203);
+        assert_octets!(Sequencer, sequencer, [0x58, 0, 0, 1, 2, 3]);
+        assert_eq!(sequencer.position(), 0);
+    }
+}
