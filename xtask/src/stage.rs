@@ -6,6 +6,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::LazyLock;
 use std::time::Instant;
 
 /// Why a stage ended before its end.
@@ -128,9 +129,16 @@ fn count_line(rows: &[Row]) -> String {
 }
 
 /// The folder of the workspace.
+///
+/// `cargo run` says which. What was compiled in may be another checkout, if both build into one
+/// target folder.
 pub(crate) fn root() -> &'static Path {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.parent().unwrap_or(xtask)
+    static XTASK: LazyLock<PathBuf> = LazyLock::new(|| {
+        env::var_os("CARGO_MANIFEST_DIR")
+            .unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into())
+            .into()
+    });
+    XTASK.parent().unwrap_or(&XTASK)
 }
 
 /// Where cargo puts what it builds for the workspace.
