@@ -100,6 +100,34 @@ impl ChannelMessage {
         }
     }
 
+    /// Pressure on one key.
+    #[must_use]
+    pub const fn poly_pressure(channel: Channel, note: Note, value: U7) -> Self {
+        Self::PolyPressure {
+            channel,
+            note,
+            value,
+        }
+    }
+
+    /// Another sound.
+    #[must_use]
+    pub const fn program_change(channel: Channel, program: U7) -> Self {
+        Self::ProgramChange { channel, program }
+    }
+
+    /// Pressure on the whole keyboard.
+    #[must_use]
+    pub const fn channel_pressure(channel: Channel, value: U7) -> Self {
+        Self::ChannelPressure { channel, value }
+    }
+
+    /// The pitch wheel moves.
+    #[must_use]
+    pub const fn pitch_bend(channel: Channel, bend: Bend) -> Self {
+        Self::PitchBend { channel, bend }
+    }
+
     /// The channel.
     #[must_use]
     #[inline]
@@ -296,5 +324,42 @@ impl ChannelStatus {
 impl core::fmt::Debug for ChannelStatus {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "ChannelStatus({:#04x})", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_constructor_writes_what_it_says() {
+        let (channel, note, seven) = (Channel::C3, Note::MIDDLE_C, U7::from_low_bits(7));
+        for (message, octets) in [
+            (
+                ChannelMessage::note_off(channel, note, seven),
+                [0x82, 60, 7],
+            ),
+            (ChannelMessage::note_on(channel, note, seven), [0x92, 60, 7]),
+            (
+                ChannelMessage::poly_pressure(channel, note, seven),
+                [0xA2, 60, 7],
+            ),
+            (
+                ChannelMessage::control_change(channel, Controller::PAN, seven),
+                [0xB2, 10, 7],
+            ),
+            (ChannelMessage::program_change(channel, seven), [0xC2, 7, 0]),
+            (
+                ChannelMessage::channel_pressure(channel, seven),
+                [0xD2, 7, 0],
+            ),
+            (
+                ChannelMessage::pitch_bend(channel, Bend::CENTER),
+                [0xE2, 0, 64],
+            ),
+        ] {
+            assert_eq!(message.to_octets(), octets);
+            assert_eq!(message.channel(), channel);
+        }
     }
 }

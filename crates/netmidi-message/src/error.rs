@@ -46,7 +46,7 @@ pub enum MessageError {
         offset: usize,
     },
     /// The message is complete and more octets follow.
-    #[error("message ends at byte {offset} but {surplus} more octets follow")]
+    #[error("message ends at byte {offset}, octets behind it: {surplus}")]
     Trailing {
         /// Length of the message.
         offset: usize,

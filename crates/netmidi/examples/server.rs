@@ -71,6 +71,12 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
             out,
             "listening: control {control}, data {data}, name {name:?}"
         )?;
+        if !control.port().is_multiple_of(2) {
+            eprintln!(
+                "server: control port {} is odd, some peers need an even one",
+                control.port()
+            );
+        }
     }
     let handle = endpoint.handle();
     let mut stop = std::pin::pin!(stop_signal());

@@ -146,7 +146,7 @@ impl Pair {
         if !addresses.control.port().is_multiple_of(2) {
             tracing::warn!(
                 address = %addresses.control,
-                "the control port is odd: some peers (node-rtpmidi, rtpmidid) cannot connect to it"
+                "the control port is odd: some peers (node-rtpmidi) cannot connect to it"
             );
         }
         Ok(Self {
