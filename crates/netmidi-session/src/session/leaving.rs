@@ -6,8 +6,8 @@ use core::time::Duration;
 
 use netmidi_wire::{Exchange, ExchangeKind, Token};
 
-use super::Session;
 use super::sending::{Answer, enlist};
+use super::{BYES, Session};
 use crate::error::SendError;
 use crate::event::{Event, LeaveReason, ParticipantId};
 use crate::participant::{Participant, PeerKey, Stage};
@@ -15,8 +15,6 @@ use crate::time::Time;
 use crate::timer::Timer;
 use crate::transmit::LocalPort;
 
-/// BY is sent this often, since nothing answers it.
-pub(super) const BYES: u8 = 2;
 /// Between the first BY and the second.
 const BYE_INTERVAL: Duration = Duration::from_millis(25);
 /// BY travels on the other port and would overtake the last MIDI: it waits this long after it.

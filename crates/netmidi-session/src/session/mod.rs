@@ -26,6 +26,8 @@ use crate::time::Time;
 use crate::timer::{Timer, Timers};
 use crate::transmit::{LocalPort, Port, Transmit};
 
+/// BY is sent this often, since nothing answers it.
+const BYES: u8 = 2;
 /// The payload types that RTP leaves to the session (RFC 3551 §6). AppleMIDI is always 97, other
 /// senders bind another.
 const DYNAMIC_PAYLOAD_TYPES: core::ops::RangeInclusive<u8> = 96..=127;

@@ -7,8 +7,7 @@ use core::net::SocketAddr;
 use netmidi_message::Message;
 use netmidi_wire::{ClockSync as ClockPacket, Control, Exchange, ExchangeKind, SessionName, Token};
 
-use super::Session;
-use super::leaving::BYES;
+use super::{BYES, Session};
 use crate::config::{Config, UndefinedCommands};
 use crate::error::SendError;
 use crate::event::ParticipantId;
