@@ -61,6 +61,8 @@ mod header;
 mod journal;
 mod logs;
 mod parse;
+mod recorder;
+mod repairer;
 mod system;
 mod value;
 mod writer;
@@ -73,6 +75,8 @@ pub use channel::{
 pub use error::{Chapter, EncodeError, JournalError};
 pub use journal::{Channels, Journal, Salvaged};
 pub use logs::{Log, LogIter, Logs};
+pub use recorder::{Form, Recorder, RecorderConfig, Written};
+pub use repairer::{Arrival, Joined, Repair, Repairer, RepairerConfig};
 pub use system::{
     ActiveSense, Complete, CountLog, DataSize, LogData, RealTimeLog, Sequencer, Simple, SongLog,
     SysExLog, SysExLogIter, SysExLogs, SysExStatus, SystemJournal, Timecode, UndefinedLog,
