@@ -21,6 +21,20 @@ pub enum UndefinedCommands {
     Carry,
 }
 
+/// Whether a participant is sent recovery journals, which repair what packet loss broke
+/// (RFC 6295 §4; docs/journal.md).
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum JournalPolicy {
+    /// Whole ones as soon as the peer has shown that it knows them, and before that only such as
+    /// every known peer takes: of one channel, no longer than 255 octets.
+    #[default]
+    Auto,
+    /// Whole ones from the first packet on.
+    Full,
+    /// None: for a peer that journals break.
+    Off,
+}
+
 /// How a [`Session`](crate::Session) behaves, and how much a peer can make it hold.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -67,6 +81,16 @@ pub struct Config {
     pub running_status: RunningStatus,
     /// What becomes of F4, F5, F9 and FD. Default dropped.
     pub undefined: UndefinedCommands,
+    /// Whether participants are sent recovery journals, unless
+    /// [`Session::set_journal_policy`](crate::Session::set_journal_policy) says otherwise for one.
+    /// Default [`JournalPolicy::Auto`].
+    pub journal: JournalPolicy,
+    /// Whether journals list several commands of one controller (enhanced chapter C, RFC 6295
+    /// §A.3.3). Default off: few receivers know them.
+    pub enhanced_controllers: bool,
+    /// Whether the messages that silence what a participant left on (notes, pedals, pitch bend) are
+    /// delivered when it leaves, marked [`Origin::Silence`](crate::Origin::Silence). Default on.
+    pub silence_on_leave: bool,
 }
 
 impl Config {
@@ -89,6 +113,9 @@ impl Config {
             packet_budget: PacketBudget::DEFAULT,
             running_status: RunningStatus::default(),
             undefined: UndefinedCommands::default(),
+            journal: JournalPolicy::default(),
+            enhanced_controllers: false,
+            silence_on_leave: true,
         }
     }
 

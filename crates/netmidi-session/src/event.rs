@@ -59,14 +59,20 @@ pub enum Event {
         at: Time,
         /// What.
         message: MessageBuf,
+        /// Where it comes from.
+        origin: Origin,
     },
-    /// Packets of a participant did not arrive.
+    /// Packets of a participant did not arrive. The messages that put right what they did come
+    /// right before, marked [`Origin::Repaired`].
     Lost {
         /// Whose.
         participant: ParticipantId,
         /// How many, as far as the sequence numbers tell. One that comes late after all is taken
         /// back in [`ParticipantStats::lost`](crate::ParticipantStats::lost).
         packets: u32,
+        /// Whether the recovery journal covered all of them. If not, notes were ended and pedals
+        /// released to be safe, and other controllers may be wrong until they move again.
+        covered: bool,
     },
     /// A participant is gone. No later event names it.
     Left {
@@ -81,6 +87,17 @@ pub enum Event {
         /// How many.
         dropped: u64,
     },
+}
+
+/// Where a delivered message comes from.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Origin {
+    /// A packet brought it.
+    Live,
+    /// It puts right what a lost packet did, or would have done.
+    Repaired,
+    /// It silences what a participant left on when it left.
+    Silence,
 }
 
 impl Event {

@@ -1,6 +1,6 @@
 //! AppleMIDI sessions without sockets or clocks: who talks to whom, and what was played.
 //!
-//! Uses `netmidi-message` and `netmidi-wire`; the `netmidi` crate gives it sockets and a clock.
+//! Uses `netmidi-message`, `netmidi-wire` and `netmidi-journal`; the `netmidi` crate gives it sockets and a clock.
 //!
 //! ```
 //! use netmidi_session::{Config, LocalPort, PairId, Session, Time};
@@ -24,8 +24,7 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
-//! It leaves out, for now: inviting others, the recovery journal (packets are sent with J=0, a
-//! received journal is stepped over), bitrate limits and playout delay.
+//! It leaves out, for now: inviting others, bitrate limits and playout delay.
 //!
 //! Follows Apple's MIDI Network Driver Protocol, RFC 6295 for the MIDI payload and RFC 3550 for
 //! sequence numbers.
@@ -43,20 +42,22 @@ mod clock_sync;
 mod config;
 mod error;
 mod event;
-mod inbound;
+mod feedback;
 mod invitation;
 mod outbound;
 mod participant;
+mod protection;
 mod rng;
+mod sequence;
 mod session;
 mod stats;
 mod time;
 mod timer;
 mod transmit;
 
-pub use config::{Config, MAX_NAME_OCTETS, UndefinedCommands};
+pub use config::{Config, JournalPolicy, MAX_NAME_OCTETS, UndefinedCommands};
 pub use error::{ConfigError, SendError};
-pub use event::{Event, LeaveReason, ParticipantId, Peer};
+pub use event::{Event, LeaveReason, Origin, ParticipantId, Peer};
 pub use netmidi_message as message;
 pub use netmidi_wire::{PacketBudget, RunningStatus, Ssrc};
 pub use session::Session;

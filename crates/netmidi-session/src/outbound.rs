@@ -1,13 +1,23 @@
-//! From messages to packets of one participant: queue and packing.
+//! From messages to packets of one participant: queue, packing and journal.
 
 use alloc::collections::VecDeque;
 
-use netmidi_message::{BufferTooSmall, Message, MessageBuf};
+use netmidi_message::{BufferTooSmall, ChannelMessage, Message, MessageBuf};
 use netmidi_wire::{
     ClockTicks, PacketBudget, PacketWriter, Pushed, RtpHeader, RunningStatus, SeqNum, Ssrc,
 };
 
+use crate::protection::{Protection, Urgency};
 use crate::time::Time;
+
+/// A journal leaves at least one octet in so many of the budget to the list.
+const LIST_SHARE: usize = 4;
+/// A segment of a system exclusive message shorter than this waits for room in the journal.
+const SHORTEST_SEGMENT: usize = 64;
+/// What a segment costs in the list beside its data: the longest delta time, head and tail.
+const SEGMENT_OVERHEAD: usize = 4 + 2;
+/// What stands before a list at most: the RTP header and that of the command section.
+const BEFORE_LIST: usize = RtpHeader::LEN + 2;
 
 /// What a queued message costs beyond its octets, against
 /// [`Config::max_queued_octets`](crate::Config::max_queued_octets).
@@ -32,15 +42,34 @@ pub(crate) struct Outbound {
     taken: usize,
     /// Octets that wait, with their overhead.
     octets: usize,
+    /// System exclusive data is held back until the journal has room for it, or this moment.
+    stalled_until: Option<Time>,
 }
 
 /// What one packet carried.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Emitted {
     /// Octets of the packet.
     pub(crate) len: usize,
     /// Messages of which it carried the end.
     pub(crate) messages: u64,
+    /// Octets of its journal; 0 without one.
+    pub(crate) journal: usize,
+    /// Whether the journal could not hold all that it should.
+    pub(crate) overflow: bool,
+    /// Whether it had nothing but the journal.
+    pub(crate) guard: bool,
+}
+
+/// What all packets of a session have in common, and where they are put together.
+#[derive(Debug)]
+pub(crate) struct Draft<'a> {
+    pub(crate) out: &'a mut [u8],
+    /// For the journal, as long as the budget.
+    pub(crate) journal: &'a mut [u8],
+    pub(crate) budget: PacketBudget,
+    pub(crate) running: RunningStatus,
+    pub(crate) ssrc: Ssrc,
 }
 
 impl Outbound {
@@ -52,11 +81,32 @@ impl Outbound {
             queue: VecDeque::new(),
             taken: 0,
             octets: 0,
+            stalled_until: None,
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// Whether something can go out now.
+    pub(crate) fn is_sendable(&self) -> bool {
+        !self.queue.is_empty() && self.stalled_until.is_none()
+    }
+
+    /// Until when system exclusive data is held back.
+    pub(crate) const fn stalled_until(&self) -> Option<Time> {
+        self.stalled_until
+    }
+
+    /// There may be room for system exclusive data now.
+    pub(crate) const fn resume(&mut self) {
+        self.stalled_until = None;
+    }
+
+    /// The number of the next packet.
+    pub(crate) const fn next_seq(&self) -> SeqNum {
+        self.seq
     }
 
     /// Octets that wait, with their overhead.
@@ -77,37 +127,94 @@ impl Outbound {
         });
     }
 
-    /// Writes the next packet: as many of the waiting messages as the budget holds.
+    /// Writes the next packet: as many of the waiting messages as the budget holds beside the
+    /// journal of what went before.
     ///
-    /// `None` when nothing waits.
+    /// `None` when nothing can go out. `patient`: system exclusive data may be held back until the
+    /// journal has room for it.
     pub(crate) fn emit(
         &mut self,
-        out: &mut [u8],
-        budget: PacketBudget,
-        running: RunningStatus,
-        ssrc: Ssrc,
+        now: Time,
+        draft: &mut Draft<'_>,
+        protection: &mut Protection,
+        patient: bool,
     ) -> Result<Option<Emitted>, BufferTooSmall> {
         let Some(first) = self.queue.front() else {
             return Ok(None);
         };
         let start = first.at.max(self.latest);
-        let header = RtpHeader::midi(self.seq, start.to_rtp(), ssrc);
-        let mut writer = PacketWriter::new(out, budget, &header)?.with_running_status(running);
+        let first = first.message.as_message();
+        let cap = match self.segment_cap(&first, protection, patient) {
+            Some(0) => {
+                self.stalled_until = protection.stall().map(|wait| now + wait);
+                if self.stalled_until.is_some() {
+                    return Ok(None);
+                }
+                None
+            }
+            cap => cap,
+        };
+        // An undefined message cannot be cut: a journal must leave room for it.
+        let list = match first {
+            Message::Undefined(message) => message.encoded_len() + SEGMENT_OVERHEAD,
+            _ => 0,
+        };
+        let budget = draft.budget.get();
+        let room = budget.saturating_sub(BEFORE_LIST + list.max(budget / LIST_SHARE));
+        let journal = draft.journal.get_mut(..room).unwrap_or_default();
+        let written = protection.write(start.to_rtp(), journal);
+        let len = written.map_or(0, |it| it.len);
+        let journal = draft.journal.get(..len).unwrap_or_default();
+
+        let header = RtpHeader::midi(self.seq, start.to_rtp(), draft.ssrc);
+        let mut writer =
+            PacketWriter::new(draft.out, draft.budget, &header)?.with_running_status(draft.running);
+        let spare = cap.map_or(0, |cap| {
+            (budget - BEFORE_LIST - len).saturating_sub(cap + SEGMENT_OVERHEAD)
+        });
+        writer.reserve(len + spare)?;
         let mut messages = 0;
+        let mut urgency = Urgency::Ordinary;
         while let Some(queued) = self.queue.front() {
             let at = queued.at.max(self.latest);
-            match writer.push(at.to_rtp(), queued.message.as_message(), self.taken) {
+            let message = queued.message.as_message();
+            if !writer.is_empty() && self.segment_cap(&message, protection, patient).is_some() {
+                // It begins a packet of its own, of which the length is known.
+                break;
+            }
+            match writer.push(at.to_rtp(), message, self.taken) {
                 Pushed::Whole => {
                     self.latest = at;
                     messages += 1;
+                    if let Some(recorder) = protection.recorder() {
+                        match message {
+                            Message::SysEx(sysex) if self.taken > 0 => {
+                                let data = sysex.data();
+                                let sent = self.taken..data.len();
+                                recorder.record_sysex(at.to_rtp(), data, sent, true);
+                            }
+                            _ => recorder.record(at.to_rtp(), message),
+                        }
+                    }
+                    if is_urgent(&message) {
+                        urgency = Urgency::Urgent;
+                    }
                     self.drop_first();
                 }
                 Pushed::Part { taken } => {
                     self.latest = at;
+                    if let (Some(recorder), Message::SysEx(sysex)) =
+                        (protection.recorder(), message)
+                    {
+                        recorder.record_sysex(at.to_rtp(), sysex.data(), self.taken..taken, false);
+                    }
+                    urgency = Urgency::Urgent;
                     self.taken = taken;
                     break;
                 }
                 Pushed::Full => break,
+                // It gets a packet of its own, with a shorter journal or none.
+                Pushed::TooLong if !writer.is_empty() => break,
                 // Refused when it was sent; here only so that nothing can block the queue.
                 Pushed::TooLong => self.drop_first(),
             }
@@ -115,11 +222,69 @@ impl Outbound {
         if writer.is_empty() {
             return Ok(None);
         }
-        self.seq = self.seq.next();
-        Ok(Some(Emitted {
-            len: writer.finish(),
+        let emitted = Emitted {
+            len: writer.finish_with_journal(|to| copy(journal, to)),
             messages,
-        }))
+            journal: len,
+            overflow: protection.is_on() && written.is_none_or(|it| !it.complete),
+            guard: false,
+        };
+        protection.sent(now, self.seq, Some(urgency));
+        self.seq = self.seq.next();
+        Ok(Some(emitted))
+    }
+
+    /// Writes a packet that carries nothing but a journal; `None` when there is none to carry.
+    pub(crate) fn emit_guard(
+        &mut self,
+        now: Time,
+        draft: &mut Draft<'_>,
+        protection: &mut Protection,
+    ) -> Result<Option<Emitted>, BufferTooSmall> {
+        let start = now.to_ticks().max(self.latest);
+        let room = draft.budget.get() - BEFORE_LIST;
+        let journal = draft.journal.get_mut(..room).unwrap_or_default();
+        let Some(written) = protection.write(start.to_rtp(), journal) else {
+            protection.guarded(now);
+            return Ok(None);
+        };
+        let header = RtpHeader::midi(self.seq, start.to_rtp(), draft.ssrc);
+        let writer = PacketWriter::new(draft.out, draft.budget, &header)?;
+        let journal = draft.journal.get(..written.len).unwrap_or_default();
+        let emitted = Emitted {
+            len: writer.finish_with_journal(|to| copy(journal, to)),
+            messages: 0,
+            journal: written.len,
+            overflow: !written.complete,
+            guard: true,
+        };
+        self.latest = start;
+        protection.sent(now, self.seq, None);
+        self.seq = self.seq.next();
+        Ok(Some(emitted))
+    }
+
+    /// How many data octets of a system exclusive message the next packet may carry so that the
+    /// journal can protect them; 0 to wait, `None` for as many as fit.
+    fn segment_cap(
+        &self,
+        message: &Message<'_>,
+        protection: &mut Protection,
+        patient: bool,
+    ) -> Option<usize> {
+        let Message::SysEx(sysex) = message else {
+            return None;
+        };
+        if !patient || protection.stall().is_none() {
+            return None;
+        }
+        let left = sysex.data().len().saturating_sub(self.taken);
+        let room = protection.recorder()?.sysex_room();
+        match room {
+            _ if left <= room => None,
+            0..SHORTEST_SEGMENT => Some(0),
+            _ => Some(room),
+        }
     }
 
     fn drop_first(&mut self) {
@@ -127,6 +292,24 @@ impl Outbound {
         if let Some(queued) = self.queue.pop_front() {
             self.octets -= Self::cost(&queued.message.as_message());
         }
+    }
+}
+
+/// Whether a message should be guarded at once: a lost note is worth playing only for a short time.
+const fn is_urgent(message: &Message<'_>) -> bool {
+    matches!(
+        message,
+        Message::Channel(ChannelMessage::NoteOn { .. }) | Message::SysEx(_)
+    )
+}
+
+fn copy(journal: &[u8], to: &mut [u8]) -> usize {
+    match to.get_mut(..journal.len()) {
+        Some(to) => {
+            to.copy_from_slice(journal);
+            journal.len()
+        }
+        None => 0,
     }
 }
 
@@ -139,11 +322,21 @@ mod tests {
     use netmidi_wire::{Command, RtpPacket};
 
     use super::*;
+    use crate::config::{Config, JournalPolicy};
 
     fn emit(outbound: &mut Outbound) -> Option<Vec<u8>> {
+        let config = Config::new("x");
+        let mut off = Protection::new(outbound.next_seq(), JournalPolicy::Off, &config);
         let mut out = vec![0; 1024];
+        let mut draft = Draft {
+            out: &mut out,
+            journal: &mut [0; 1024],
+            budget: PacketBudget::DEFAULT,
+            running: RunningStatus::Off,
+            ssrc: Ssrc(7),
+        };
         let emitted = outbound
-            .emit(&mut out, PacketBudget::DEFAULT, RunningStatus::Off, Ssrc(7))
+            .emit(Time::ZERO, &mut draft, &mut off, true)
             .unwrap()?;
         out.truncate(emitted.len);
         Some(out)

@@ -4,14 +4,19 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use core::net::{IpAddr, SocketAddr};
 
+use netmidi_journal::{Arrival as Place, Joined, Journal, Repairer, RepairerConfig};
 use netmidi_message::Message;
-use netmidi_wire::{Command, CommandSection, RtpHeader, RtpTimestamp, SeqNum, Ssrc, Token};
+use netmidi_wire::{
+    Command, CommandSection, RtpHeader, RtpTimestamp, SegmentKind, SeqNum, Ssrc, Token,
+};
 
 use crate::clock_sync::ClockSync;
 use crate::config::{Config, UndefinedCommands};
-use crate::event::{Event, EventQueue, ParticipantId, Peer};
-use crate::inbound::{Arrival, Joined, SeqTracker, SysExJoiner};
+use crate::event::{Event, EventQueue, Origin, ParticipantId, Peer};
+use crate::feedback::FeedbackState;
 use crate::outbound::Outbound;
+use crate::protection::Protection;
+use crate::sequence::{Arrival, SeqTracker};
 use crate::stats::ParticipantStats;
 use crate::time::Time;
 use crate::transmit::PairId;
@@ -80,9 +85,18 @@ pub(crate) struct Participant {
     pub(crate) waiting: bool,
     pub(crate) clock: ClockSync,
     pub(crate) outbound: Outbound,
+    pub(crate) protection: Protection,
+    pub(crate) feedback: FeedbackState,
     pub(crate) stats: ParticipantStats,
+    /// When the guard timer comes due that is in the table, and whether it has.
+    pub(crate) guard_timer: Option<Time>,
+    pub(crate) guard_due: bool,
+    /// System exclusive data has waited long enough: the next packet takes it unprotected.
+    pub(crate) impatient: bool,
+    /// When the stall timer comes due that is in the table.
+    pub(crate) stall_timer: Option<Time>,
     sequence: SeqTracker,
-    joiner: SysExJoiner,
+    repairer: Repairer,
 }
 
 /// What the session knows when somebody joins.
@@ -125,9 +139,15 @@ impl Participant {
             waiting: false,
             clock: ClockSync::default(),
             outbound: Outbound::new(first_seq),
+            protection: Protection::new(first_seq, config.journal, config),
+            feedback: FeedbackState::default(),
             stats: ParticipantStats::default(),
+            guard_timer: None,
+            guard_due: false,
+            impatient: false,
+            stall_timer: None,
             sequence: SeqTracker::default(),
-            joiner: SysExJoiner::new(config.max_sysex),
+            repairer: Repairer::new(repairer_config(config)),
         }
     }
 
@@ -149,7 +169,13 @@ impl Participant {
         matches!(self.stage, Stage::Ready | Stage::Leaving { .. })
     }
 
+    /// Whether it has something that can go out now.
+    pub(crate) fn has_work(&self) -> bool {
+        self.outbound.is_sendable() || self.guard_due
+    }
+
     /// Takes a packet that is this participant's for sure and whose list can be read to its end.
+    /// Returns whether its sender should be told at once that it came.
     pub(crate) fn handle_packet(
         &mut self,
         now: Time,
@@ -158,57 +184,92 @@ impl Participant {
         section: &CommandSection<'_>,
         config: &Config,
         events: &mut EventQueue,
-    ) {
-        match self.sequence.observe(header.seq, header.timestamp) {
-            Arrival::InOrder => {}
-            Arrival::Stuck => self.stats.stuck_sequence += 1,
-            Arrival::First { resynchronised } => {
-                self.stats.resynchronised += u64::from(resynchronised);
-                self.abandon_sysex();
+    ) -> bool {
+        let mut missing = None;
+        let place = match self.sequence.observe(header.seq, header.timestamp) {
+            Arrival::InOrder => Place::InOrder,
+            Arrival::Stuck => {
+                self.stats.stuck_sequence += 1;
+                Place::InOrder
             }
-            Arrival::Gap(missing) => {
-                self.stats.lost += u64::from(missing);
-                self.abandon_sysex();
-                let packets = u32::from(missing);
-                events.push_bounded(0, || Event::Lost {
-                    participant: id,
-                    packets,
-                });
+            Arrival::First {
+                resynchronised: false,
+            } => Place::First,
+            Arrival::First {
+                resynchronised: true,
+            } => {
+                self.stats.resynchronised += 1;
+                Place::Restarted
+            }
+            Arrival::Gap(packets) => {
+                self.stats.lost += u64::from(packets);
+                missing = Some(packets);
+                Place::Gap
             }
             Arrival::Reordered => {
                 self.stats.lost = self.stats.lost.saturating_sub(1);
                 self.stats.reordered += 1;
-                return;
+                if self.stats.journals_received == 0 {
+                    self.play_late(now, id, header, section, config, events);
+                }
+                return false;
             }
             Arrival::Duplicate => {
                 self.stats.duplicates += 1;
-                return;
+                return false;
             }
             Arrival::HeldBack => {
                 self.stats.held_back += 1;
-                return;
+                return false;
             }
-        }
+        };
         self.stats.packets_received += 1;
+        self.feedback.received(header.seq);
         if section.anomaly().is_some() {
             self.stats.trailing_octets += 1;
         }
+        if section.journal().is_some() {
+            self.stats.journals_received += 1;
+            self.protection.prove();
+        }
+        self.repairer.begin(header.seq, header.timestamp, place);
+        let covered =
+            !self.repairer.needs_repair() || self.repair(now, id, header, section, config, events);
+        if let Some(missing) = missing {
+            events.push_bounded(0, || Event::Lost {
+                participant: id,
+                packets: missing.into(),
+                covered,
+            });
+        }
+        let mut urgent = missing.is_some();
         for timed in section.commands() {
             let Some(command) = timed.command else {
                 continue;
             };
             let at = self.due(now, timed.timestamp, config);
             match command {
-                Command::Message(message) => self.deliver(id, at, message, config, events),
+                Command::Message(message) => {
+                    self.repairer.observe(timed.timestamp, message);
+                    deliver(
+                        &mut self.stats,
+                        id,
+                        at,
+                        Origin::Live,
+                        message,
+                        config,
+                        events,
+                    );
+                }
                 Command::SysEx(segment) => {
-                    let (joined, cut) = self.joiner.join(segment);
+                    urgent |= segment.kind() != SegmentKind::Whole;
+                    let (joined, cut) = self.repairer.join(segment);
                     self.stats.sysex_abandoned += u64::from(cut);
                     match joined {
                         Joined::Whole(sysex) => {
-                            self.stats.messages_received += 1;
-                            let octets = sysex.data().len();
-                            events.push_bounded(octets, || message_event(id, at, sysex.into()));
-                            self.joiner.release();
+                            let message = sysex.into();
+                            let stats = &mut self.stats;
+                            deliver(stats, id, at, Origin::Live, message, config, events);
                         }
                         Joined::TooLong => self.stats.sysex_too_long += 1,
                         Joined::Abandoned => self.stats.sysex_abandoned += 1,
@@ -217,26 +278,83 @@ impl Participant {
                 }
             }
         }
+        urgent
     }
 
-    fn deliver(
+    /// Puts right what the packets before this one did, before its own list is played. Returns
+    /// whether the journal covers all that was lost.
+    fn repair(
         &mut self,
+        now: Time,
         id: ParticipantId,
-        at: Time,
-        message: Message<'_>,
+        header: RtpHeader,
+        section: &CommandSection<'_>,
+        config: &Config,
+        events: &mut EventQueue,
+    ) -> bool {
+        let at = self.due(now, header.timestamp, config);
+        let stats = &mut self.stats;
+        let salvaged = section.journal().and_then(|octets| {
+            let salvaged = Journal::salvage(octets);
+            let damaged = salvaged.as_ref().map_or(true, |it| it.damage.is_some());
+            stats.journals_damaged += u64::from(damaged);
+            salvaged.ok()
+        });
+        let repair = self
+            .repairer
+            .repair(salvaged.as_ref(), section, &mut |message| {
+                stats.messages_repaired += 1;
+                deliver(stats, id, at, Origin::Repaired, message, config, events);
+            });
+        stats.notes_skipped += u64::from(repair.notes_skipped);
+        stats.sysex_lost += u64::from(repair.sysex_lost);
+        stats.uncovered_losses += u64::from(repair.uncovered);
+        !repair.uncovered
+    }
+
+    /// Plays of a packet that came after a later one what nothing newer has overtaken. Only for a
+    /// peer without journals: else the later packet has repaired what this one did.
+    fn play_late(
+        &mut self,
+        now: Time,
+        id: ParticipantId,
+        header: RtpHeader,
+        section: &CommandSection<'_>,
         config: &Config,
         events: &mut EventQueue,
     ) {
-        if message.is_undefined() && config.undefined == UndefinedCommands::Drop {
-            self.stats.undefined_dropped += 1;
-            return;
+        for timed in section.commands() {
+            let Some(Command::Message(message)) = timed.command else {
+                continue;
+            };
+            if self.repairer.late(header.seq, timed.timestamp, message) {
+                let at = self.due(now, timed.timestamp, config);
+                self.stats.messages_late += 1;
+                deliver(
+                    &mut self.stats,
+                    id,
+                    at,
+                    Origin::Live,
+                    message,
+                    config,
+                    events,
+                );
+            }
         }
-        self.stats.messages_received += 1;
-        let octets = match message {
-            Message::Undefined(undefined) => undefined.data().len(),
-            _ => 0,
-        };
-        events.push_bounded(octets, || message_event(id, at, message));
+    }
+
+    /// Ends what this participant left on.
+    pub(crate) fn silence(
+        &mut self,
+        now: Time,
+        id: ParticipantId,
+        config: &Config,
+        events: &mut EventQueue,
+    ) {
+        let stats = &mut self.stats;
+        self.repairer.silence(&mut |message| {
+            deliver(stats, id, now, Origin::Silence, message, config, events);
+        });
     }
 
     /// When a command is due on our clock.
@@ -250,19 +368,40 @@ impl Participant {
             Some(at) => at,
         }
     }
-
-    fn abandon_sysex(&mut self) {
-        self.stats.sysex_abandoned += u64::from(self.joiner.abandon());
-    }
 }
 
-#[inline]
-fn message_event(participant: ParticipantId, at: Time, message: Message<'_>) -> Event {
-    Event::Message {
+/// A message for the application.
+fn deliver(
+    stats: &mut ParticipantStats,
+    participant: ParticipantId,
+    at: Time,
+    origin: Origin,
+    message: Message<'_>,
+    config: &Config,
+    events: &mut EventQueue,
+) {
+    if message.is_undefined() && config.undefined == UndefinedCommands::Drop {
+        stats.undefined_dropped += 1;
+        return;
+    }
+    stats.messages_received += 1;
+    let octets = match message {
+        Message::SysEx(sysex) => sysex.data().len(),
+        Message::Undefined(undefined) => undefined.data().len(),
+        _ => 0,
+    };
+    events.push_bounded(octets, || Event::Message {
         participant,
         at,
         message: message.to_buf(),
-    }
+        origin,
+    });
+}
+
+fn repairer_config(config: &Config) -> RepairerConfig {
+    let mut bounds = RepairerConfig::default();
+    bounds.max_sysex = config.max_sysex;
+    bounds
 }
 
 impl From<&Participant> for Box<Peer> {

@@ -78,6 +78,34 @@ pub struct ParticipantStats {
     pub implausible_time: u64,
     /// Clock exchanges that were completed.
     pub clock_exchanges: u64,
+    /// Packets with a recovery journal.
+    pub journals_received: u64,
+    /// Recovery journals that could not be read, at least in part, when they were needed.
+    pub journals_damaged: u64,
+    /// Losses that no journal covered.
+    pub uncovered_losses: u64,
+    /// Messages delivered to put right what lost packets did.
+    pub messages_repaired: u64,
+    /// Lost note-ons that were too old to be played when the loss showed.
+    pub notes_skipped: u64,
+    /// System exclusive messages that were lost for good.
+    pub sysex_lost: u64,
+    /// Messages from packets that came late, executed because the peer sends no journal and nothing
+    /// newer had come.
+    pub messages_late: u64,
+    /// Packets sent with a recovery journal.
+    pub journals_sent: u64,
+    /// Octets of recovery journals sent.
+    pub journal_octets_sent: u64,
+    /// Packets sent with a journal that could not hold all that is not acknowledged, or without one
+    /// for that reason.
+    pub journal_overflow: u64,
+    /// Packets sent for the sake of their journal.
+    pub guards_sent: u64,
+    /// Receiver feedback sent.
+    pub feedback_sent: u64,
+    /// Receiver feedback that acknowledged what was never sent, or nothing new.
+    pub feedback_ignored: u64,
     /// Receiver feedback packets.
     pub feedback_received: u64,
     /// Bitrate limits.

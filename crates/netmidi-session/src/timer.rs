@@ -18,6 +18,14 @@ pub(crate) enum Timer {
     /// Not moved with every packet: when it comes due it looks at when the participant was heard
     /// last and sets itself again.
     Silence(ParticipantId),
+    /// A packet that carries nothing but a journal goes to this participant.
+    ///
+    /// Like `Silence` it is not moved with every packet.
+    Guard(ParticipantId),
+    /// System exclusive data has waited long enough for room in the journal.
+    Stall(ParticipantId),
+    /// This participant is told what arrived.
+    Feedback(ParticipantId),
     /// Another BY to a participant that left.
     Farewell(ParticipantId),
 }

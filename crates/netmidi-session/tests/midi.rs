@@ -8,8 +8,8 @@
 
 use netmidi_message::{Message, MessageBuf, SysEx, Undefined, UndefinedStatus};
 use netmidi_session::{
-    Config, Event, LocalPort, PacketBudget, PairId, ParticipantId, RunningStatus, SendError,
-    Session, Time, UndefinedCommands,
+    Config, Event, JournalPolicy, LocalPort, PacketBudget, PairId, ParticipantId, RunningStatus,
+    SendError, Session, Time, UndefinedCommands,
 };
 use netmidi_testkit::{ScriptedPeer, events, from_hex, to_hex, transmits};
 use netmidi_wire::{RtpHeader, RtpTimestamp};
@@ -17,6 +17,8 @@ use proptest::prelude::*;
 
 fn joined_with(change: impl FnOnce(&mut Config)) -> (Session, ScriptedPeer, ParticipantId) {
     let mut config = Config::new("ours");
+    // These tests are about the list; see journal.rs for what follows it.
+    config.journal = JournalPolicy::Off;
     change(&mut config);
     let mut session = Session::new(config, 1, Time::ZERO).unwrap();
     let peer = ScriptedPeer::new(1);
@@ -363,7 +365,9 @@ fn events_with_much_data_are_bounded_by_their_octets() {
 
 #[test]
 fn one_long_message_does_not_hold_up_other_participants() {
-    let mut session = Session::new(Config::new("ours"), 1, Time::ZERO).unwrap();
+    let mut config = Config::new("ours");
+    config.journal = JournalPolicy::Off;
+    let mut session = Session::new(config, 1, Time::ZERO).unwrap();
     let peers = [ScriptedPeer::new(1), ScriptedPeer::new(2)];
     let ids = peers.each_ref().map(|peer| {
         let id = peer.join(&mut session, Time::ZERO);

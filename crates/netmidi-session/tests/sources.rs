@@ -35,6 +35,9 @@ fn nobody_else_can_act_for_a_participant() {
         let mut peer = ScriptedPeer::new(1);
         let id = peer.join(&mut session, Time::ZERO);
         let now = Time::from_secs(10);
+        // We introduce ourselves to the peer once, which is not what the forger asked for.
+        session.handle_timeout(now);
+        transmits(&mut session);
         let mut forger = peer.clone();
         let ticks = [ClockTicks(1), ClockTicks(0), ClockTicks(0)];
         let forged = [
@@ -61,8 +64,14 @@ fn nobody_else_can_act_for_a_participant() {
         session.send(now, id, note()).unwrap();
         assert_eq!(events(&mut session).len(), 1);
         let sent = transmits(&mut session);
-        assert_eq!(sent.len(), 1);
-        assert_eq!(sent[0].0.to, peer.data);
+        let [feedback, midi] = sent.as_slice() else {
+            panic!("{sent:02x?}");
+        };
+        assert_eq!(
+            (&feedback.1[2..4], feedback.0.to),
+            (b"RS".as_slice(), peer.control)
+        );
+        assert_eq!(midi.0.to, peer.data);
     }
 }
 

@@ -38,6 +38,7 @@ impl Session {
             timers,
             waiting,
             events,
+            config,
             ..
         } = self;
         let participant = participants
@@ -62,6 +63,9 @@ impl Session {
         };
         timers.set(next_bye, Timer::Farewell(id));
         enlist(waiting, id, participant);
+        if config.silence_on_leave {
+            participant.silence(now, id, config, events);
+        }
         events.push(Event::Left {
             participant: id,
             reason: LeaveReason::Local,
@@ -172,12 +176,31 @@ impl Session {
             .participants
             .get(&id)
             .is_none_or(Participant::is_leaving);
+        if !leaving {
+            self.silence(id);
+        }
         self.forget(id);
         if !leaving {
             self.events.push(Event::Left {
                 participant: id,
                 reason,
             });
+        }
+    }
+
+    /// Ends what a participant left on, unless the application does so itself.
+    fn silence(&mut self, id: ParticipantId) {
+        let now = self.now;
+        let Self {
+            participants,
+            config,
+            events,
+            ..
+        } = self;
+        if config.silence_on_leave
+            && let Some(participant) = participants.get_mut(&id)
+        {
+            participant.silence(now, id, config, events);
         }
     }
 
@@ -198,7 +221,16 @@ impl Session {
             Stage::Ready => {}
             Stage::Leaving { next_bye, .. } => self.timers.cancel(next_bye, Timer::Farewell(id)),
         }
-        self.timers
-            .cancel(participant.silence_at, Timer::Silence(id));
+        let timers = &mut self.timers;
+        timers.cancel(participant.silence_at, Timer::Silence(id));
+        for (at, timer) in [
+            (participant.guard_timer, Timer::Guard(id)),
+            (participant.stall_timer, Timer::Stall(id)),
+            (participant.feedback.timer, Timer::Feedback(id)),
+        ] {
+            if let Some(at) = at {
+                timers.cancel(at, timer);
+            }
+        }
     }
 }

@@ -10,16 +10,17 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use netmidi_wire::{
-    ClockCount, ClockSync as ClockPacket, Control, Datagram, ExchangeKind, Layer, ParseError,
-    RtpPacket, Ssrc,
+    ClockCount, ClockSync as ClockPacket, Control, Datagram, ExchangeKind, Feedback, Layer,
+    ParseError, RtpPacket, Ssrc,
 };
 
-use self::sending::{Answer, make_ready};
-use crate::config::Config;
-use crate::error::ConfigError;
+use self::sending::{Answer, enlist, make_ready, schedule};
+use crate::config::{Config, JournalPolicy};
+use crate::error::{ConfigError, SendError};
 use crate::event::{Event, EventQueue, LeaveReason, ParticipantId, Peer};
 use crate::invitation::Invitations;
 use crate::participant::{Participant, PeerKey};
+use crate::protection;
 use crate::rng::Rng;
 use crate::stats::{ParticipantStats, SessionStats};
 use crate::time::Time;
@@ -59,6 +60,8 @@ pub struct Session {
     /// Where packets are put together: as long as the budget, so that it need not be cleared for
     /// each.
     draft: Vec<u8>,
+    /// The same for their journals.
+    journal: Vec<u8>,
 }
 
 impl Session {
@@ -87,6 +90,7 @@ impl Session {
             events: EventQueue::new(config.max_queued_events, config.max_queued_event_octets),
             stats: SessionStats::default(),
             draft: vec![0; config.packet_budget.get()],
+            journal: vec![0; config.packet_budget.get()],
             config,
         })
     }
@@ -115,9 +119,7 @@ impl Session {
             },
             Ok(Datagram::Control(Control::Clock(clock))) => self.handle_clock(local, from, &clock),
             Ok(Datagram::Control(Control::Feedback(feedback))) => {
-                if let Some((_, participant)) = self.sender(feedback.ssrc, local, from) {
-                    participant.stats.feedback_received += 1;
-                }
+                self.handle_feedback(local, from, &feedback);
             }
             Ok(Datagram::Control(Control::BitrateLimit(limit))) => {
                 if let Some((_, participant)) = self.sender(limit.ssrc, local, from) {
@@ -206,6 +208,27 @@ impl Session {
             .map(|participant| participant.stats)
     }
 
+    /// Whether one participant is sent recovery journals, from the next packet on.
+    ///
+    /// # Errors
+    /// When there is no such participant.
+    pub fn set_journal_policy(
+        &mut self,
+        id: ParticipantId,
+        policy: JournalPolicy,
+    ) -> Result<(), SendError> {
+        let participant = self
+            .participants
+            .get_mut(&id)
+            .filter(|participant| !participant.is_leaving())
+            .ok_or(SendError::UnknownParticipant { participant: id })?;
+        let next = participant.outbound.next_seq();
+        participant
+            .protection
+            .set_policy(next, policy, &self.config);
+        Ok(())
+    }
+
     // Inputs.
 
     fn handle_rtp(&mut self, local: LocalPort, from: SocketAddr, packet: &RtpPacket<'_>) {
@@ -253,8 +276,60 @@ impl Session {
         if participant.is_leaving() {
             return;
         }
-        participant.handle_packet(now, id, header, &section, config, events);
-        make_ready(timers, waiting, id, participant);
+        let urgent = participant.handle_packet(now, id, header, &section, config, events);
+        make_ready(now, timers, waiting, id, participant);
+        self.tell_what_arrived(id, urgent);
+    }
+
+    /// A peer tells what arrived: the journal need not tell it again.
+    fn handle_feedback(&mut self, local: LocalPort, from: SocketAddr, feedback: &Feedback) {
+        let now = self.now;
+        let Some((id, participant)) = self.sender(feedback.ssrc, local, from) else {
+            return;
+        };
+        participant.stats.feedback_received += 1;
+        match participant.protection.acknowledge(now, feedback) {
+            protection::Answer::News => {
+                participant.outbound.resume();
+                let Self {
+                    participants,
+                    timers,
+                    waiting,
+                    ..
+                } = self;
+                if let Some(participant) = participants.get_mut(&id) {
+                    schedule(now, timers, id, participant);
+                    enlist(waiting, id, participant);
+                }
+            }
+            protection::Answer::Ignored => participant.stats.feedback_ignored += 1,
+        }
+    }
+
+    /// Tells a participant what of its packets arrived, now or a little later.
+    fn tell_what_arrived(&mut self, id: ParticipantId, urgent: bool) {
+        let now = self.now;
+        let Some(participant) = self.participants.get_mut(&id) else {
+            return;
+        };
+        let feedback = &mut participant.feedback;
+        match feedback.due(now, urgent) {
+            Some(at) if at <= now => {
+                let Some(seq) = feedback.tell(now) else {
+                    return;
+                };
+                participant.stats.feedback_sent += 1;
+                let to = participant.peer.control;
+                let local = LocalPort::control(participant.peer.pair);
+                let packet = Feedback::new(self.ssrc, seq);
+                self.answer(local, to, Answer::Feedback(packet));
+            }
+            Some(at) if feedback.timer.is_none() => {
+                feedback.timer = Some(at);
+                self.timers.set(at, Timer::Feedback(id));
+            }
+            _ => {}
+        }
     }
 
     fn handle_clock(&mut self, local: LocalPort, from: SocketAddr, clock: &ClockPacket) {
@@ -287,7 +362,7 @@ impl Session {
                     ..
                 } = self;
                 if let Some(participant) = participants.get_mut(&id) {
-                    make_ready(timers, waiting, id, participant);
+                    make_ready(now, timers, waiting, id, participant);
                 }
             }
             // Only the initiator is sent CK1, and a CK2 that fits nothing moves no clock.
@@ -346,7 +421,32 @@ impl Session {
                     ..
                 } = self;
                 if let Some(participant) = participants.get_mut(&id) {
-                    make_ready(timers, waiting, id, participant);
+                    make_ready(now, timers, waiting, id, participant);
+                }
+            }
+            Timer::Guard(id) => {
+                let Self {
+                    participants,
+                    timers,
+                    waiting,
+                    ..
+                } = self;
+                if let Some(participant) = participants.get_mut(&id) {
+                    participant.guard_timer = None;
+                    schedule(now, timers, id, participant);
+                    enlist(waiting, id, participant);
+                }
+            }
+            Timer::Stall(id) => {
+                if let Some(participant) = self.participants.get_mut(&id) {
+                    participant.stall_timer = None;
+                    self.waiting_is_over(id);
+                }
+            }
+            Timer::Feedback(id) => {
+                if let Some(participant) = self.participants.get_mut(&id) {
+                    participant.feedback.timer = None;
+                    self.tell_what_arrived(id, false);
                 }
             }
             Timer::Silence(id) => {

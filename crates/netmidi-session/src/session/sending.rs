@@ -5,14 +5,17 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use netmidi_message::Message;
-use netmidi_wire::{ClockSync as ClockPacket, Control, Exchange, ExchangeKind, SessionName, Token};
+use netmidi_wire::{
+    ClockSync as ClockPacket, Control, Exchange, ExchangeKind, Feedback, SessionName, Token,
+};
 
 use super::{BYES, Session};
 use crate::config::{Config, UndefinedCommands};
 use crate::error::SendError;
 use crate::event::ParticipantId;
-use crate::outbound::Outbound;
+use crate::outbound::{Draft, Emitted, Outbound};
 use crate::participant::{Participant, Stage};
+use crate::stats::ParticipantStats;
 use crate::time::Time;
 use crate::timer::{Timer, Timers};
 use crate::transmit::{LocalPort, Transmit};
@@ -22,6 +25,7 @@ use crate::transmit::{LocalPort, Transmit};
 pub(super) enum Answer {
     Exchange { kind: ExchangeKind, token: Token },
     Clock(ClockPacket),
+    Feedback(Feedback),
 }
 
 impl Session {
@@ -108,6 +112,7 @@ impl Session {
                 })
             }
             Answer::Clock(clock) => Control::Clock(clock),
+            Answer::Feedback(feedback) => Control::Feedback(feedback),
         };
         out.resize(packet.encoded_len(), 0);
         // The buffer has the size of the packet, so writing cannot fail.
@@ -119,34 +124,39 @@ impl Session {
         let Self {
             participants,
             waiting,
+            timers,
             config,
             ssrc,
             now,
             draft,
+            journal,
             ..
         } = self;
-        let budget = config.packet_budget;
+        let mut draft = Draft {
+            out: draft,
+            journal,
+            budget: config.packet_budget,
+            running: config.running_status,
+            ssrc: *ssrc,
+        };
         while let Some(id) = waiting.pop_front() {
             let Some(participant) = participants.get_mut(&id) else {
                 continue;
             };
-            // The draft is as long as the budget, so writing cannot fail.
-            let emitted = participant
-                .outbound
-                .emit(draft, budget, config.running_status, *ssrc)
-                .ok()
-                .flatten();
-            participant.waiting = !participant.outbound.is_empty();
+            let emitted = emit(*now, participant, &mut draft);
+            participant.waiting = participant.has_work();
             if participant.waiting {
                 // In turn with the others: a long message of one does not hold up the rest.
                 waiting.push_back(id);
             }
+            schedule(*now, timers, id, participant);
             if let Some(emitted) = emitted {
                 out.clear();
-                out.extend_from_slice(draft.get(..emitted.len).unwrap_or_default());
-                participant.sent_at = Some(*now);
-                participant.stats.packets_sent += 1;
-                participant.stats.messages_sent += emitted.messages;
+                out.extend_from_slice(draft.out.get(..emitted.len).unwrap_or_default());
+                count(&mut participant.stats, emitted);
+                if !emitted.guard {
+                    participant.sent_at = Some(*now);
+                }
                 let from = LocalPort::data(participant.peer.pair);
                 return Some(Transmit {
                     from,
@@ -156,6 +166,105 @@ impl Session {
         }
         None
     }
+
+    /// System exclusive data of this participant has waited for the journal long enough.
+    pub(super) fn waiting_is_over(&mut self, id: ParticipantId) {
+        let now = self.now;
+        let Self {
+            participants,
+            timers,
+            waiting,
+            ..
+        } = self;
+        let Some(participant) = participants.get_mut(&id) else {
+            return;
+        };
+        match participant.outbound.stalled_until() {
+            Some(until) if until <= now => {
+                participant.outbound.resume();
+                participant.impatient = true;
+                enlist(waiting, id, participant);
+            }
+            _ => schedule(now, timers, id, participant),
+        }
+    }
+}
+
+/// The next packet of a participant: with commands if there are any, else a guard that is due.
+fn emit(now: Time, participant: &mut Participant, draft: &mut Draft<'_>) -> Option<Emitted> {
+    let Participant {
+        outbound,
+        protection,
+        guard_due,
+        impatient,
+        ..
+    } = participant;
+    if outbound.is_sendable() {
+        let patient = !core::mem::take(impatient);
+        // The draft is as long as the budget, so writing cannot fail.
+        let emitted = outbound
+            .emit(now, draft, protection, patient)
+            .ok()
+            .flatten();
+        if emitted.is_some() {
+            // Its journal does what the guard was to do.
+            *guard_due = false;
+            return emitted;
+        }
+    }
+    if core::mem::take(guard_due) {
+        return outbound.emit_guard(now, draft, protection).ok().flatten();
+    }
+    None
+}
+
+const fn count(stats: &mut ParticipantStats, emitted: Emitted) {
+    stats.packets_sent += 1;
+    stats.messages_sent += emitted.messages;
+    stats.guards_sent += emitted.guard as u64;
+    stats.journals_sent += (emitted.journal > 0) as u64;
+    stats.journal_octets_sent += emitted.journal as u64;
+    stats.journal_overflow += emitted.overflow as u64;
+}
+
+/// Sets the timers of what this participant is sent later. They stand in the table no later than
+/// they are needed; one that comes early sets itself again.
+pub(super) fn schedule(
+    now: Time,
+    timers: &mut Timers,
+    id: ParticipantId,
+    participant: &mut Participant,
+) {
+    let guard = participant.protection.guard_at();
+    participant.guard_due = participant.may_send() && guard.is_some_and(|due| due <= now);
+    // One that is due waits for its turn, not for its time.
+    let guard = guard.filter(|due| *due > now);
+    set_no_later(
+        timers,
+        Timer::Guard(id),
+        &mut participant.guard_timer,
+        guard,
+    );
+    let stall = participant.outbound.stalled_until();
+    set_no_later(
+        timers,
+        Timer::Stall(id),
+        &mut participant.stall_timer,
+        stall,
+    );
+}
+
+fn set_no_later(timers: &mut Timers, timer: Timer, set: &mut Option<Time>, due: Option<Time>) {
+    let Some(due) = due else {
+        return;
+    };
+    match *set {
+        Some(at) if at <= due => return,
+        Some(at) => timers.cancel(at, timer),
+        None => {}
+    }
+    timers.set(due, timer);
+    *set = Some(due);
 }
 
 /// Undefined messages are sent only when configured, and cannot be split.
@@ -178,6 +287,7 @@ pub(super) fn check_undefined(message: &Message<'_>, config: &Config) -> Result<
 
 /// MIDI may flow to this participant.
 pub(super) fn make_ready(
+    now: Time,
     timers: &mut Timers,
     waiting: &mut VecDeque<ParticipantId>,
     id: ParticipantId,
@@ -186,6 +296,8 @@ pub(super) fn make_ready(
     if let Stage::Joined { ready_at } = participant.stage {
         timers.cancel(ready_at, Timer::Ready(id));
         participant.stage = Stage::Ready;
+        participant.protection.introduce(now);
+        schedule(now, timers, id, participant);
         enlist(waiting, id, participant);
     }
 }
@@ -196,7 +308,7 @@ pub(super) fn enlist(
     id: ParticipantId,
     participant: &mut Participant,
 ) {
-    if !participant.waiting && participant.may_send() && !participant.outbound.is_empty() {
+    if !participant.waiting && participant.may_send() && participant.has_work() {
         participant.waiting = true;
         waiting.push_back(id);
     }

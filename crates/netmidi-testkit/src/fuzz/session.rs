@@ -213,6 +213,7 @@ impl Check {
                     );
                 }
                 Event::Lost {
+                    covered: _,
                     participant,
                     packets,
                 } => {

@@ -1,0 +1,281 @@
+//! The journals that one participant is sent: which form it takes, and the packets that carry
+//! nothing else.
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use netmidi_journal::{Form, Recorder, RecorderConfig, Written};
+use netmidi_wire::{Feedback, RtpTimestamp, SeqNum};
+
+use crate::config::{Config, JournalPolicy};
+use crate::time::Time;
+
+/// When guard packets follow the last packet with commands, as long as that is not acknowledged
+/// (see docs/journal.md, "Guard packets").
+const GUARDS: [Duration; 4] = [
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(800),
+];
+/// After those they come this far apart.
+const GUARD_INTERVAL: Duration = Duration::from_secs(1);
+/// One more, sooner, while what was lost may still be played in time, or holds up what comes after.
+const URGENT_GUARD: Duration = Duration::from_millis(25);
+/// Guard packets in a row without an answer, to a peer that has never acknowledged anything.
+const MAX_GUARDS_UNHEARD: u8 = 5;
+/// The same, to a peer that has: about as long as a silent peer stays in the session.
+const MAX_GUARDS: u8 = 60;
+/// Introductions at most.
+const MAX_INTRODUCTIONS: u8 = 5;
+/// How long system exclusive data waits for room in the history: this long at least, and longer
+/// where acknowledgements take longer.
+const SHORTEST_STALL: Duration = Duration::from_millis(100);
+/// And never longer than this.
+const LONGEST_STALL: Duration = Duration::from_secs(1);
+
+/// What one participant is sent besides MIDI, so that losing packets does no harm.
+#[derive(Debug)]
+pub(crate) struct Protection {
+    policy: JournalPolicy,
+    /// What was sent and not acknowledged; nothing with [`JournalPolicy::Off`].
+    recorder: Option<Box<Recorder>>,
+    /// The peer has shown that it knows journals.
+    proven: bool,
+    /// The peer has acknowledged something.
+    acknowledging: bool,
+    /// Its feedback has the number in the upper half, as it should: the lower half of such a peer
+    /// is garbage.
+    upper_half: bool,
+    /// Introductions that may still be sent.
+    introductions: u8,
+    guard: Guard,
+    /// A packet whose acknowledgement is timed, and when it was sent.
+    probe: Option<(SeqNum, Time)>,
+    /// How long acknowledgements take, averaged.
+    answer_time: Option<Duration>,
+    /// The last journal could not hold all that it should.
+    incomplete: bool,
+}
+
+/// The schedule of guard packets.
+#[derive(Debug, Default)]
+struct Guard {
+    /// The last packet with commands.
+    since: Time,
+    /// Which guard comes next, counted since then.
+    step: u8,
+    /// How many went out without an answer.
+    unanswered: u8,
+    due: Option<Time>,
+}
+
+/// What feedback brought.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Answer {
+    /// It acknowledges what was not acknowledged before.
+    News,
+    /// It was told before, or makes no sense.
+    Ignored,
+}
+
+impl Protection {
+    pub(crate) fn new(first: SeqNum, policy: JournalPolicy, config: &Config) -> Self {
+        let mut protection = Self {
+            policy: JournalPolicy::Off,
+            recorder: None,
+            proven: false,
+            acknowledging: false,
+            upper_half: false,
+            introductions: 0,
+            guard: Guard::default(),
+            probe: None,
+            answer_time: None,
+            incomplete: false,
+        };
+        protection.set_policy(first, policy, config);
+        protection
+    }
+
+    /// From the packet `next` on.
+    pub(crate) fn set_policy(&mut self, next: SeqNum, policy: JournalPolicy, config: &Config) {
+        self.policy = policy;
+        if policy == JournalPolicy::Off {
+            self.recorder = None;
+            self.introductions = 0;
+            self.guard.due = None;
+        } else if self.recorder.is_none() {
+            let mut how = RecorderConfig::default();
+            how.enhanced = config.enhanced_controllers;
+            self.recorder = Some(Box::new(Recorder::new(how, next)));
+            self.acknowledging = false;
+        }
+    }
+
+    /// Whether journals are sent at all.
+    pub(crate) const fn is_on(&self) -> bool {
+        self.recorder.is_some()
+    }
+
+    pub(crate) fn recorder(&mut self) -> Option<&mut Recorder> {
+        self.recorder.as_deref_mut()
+    }
+
+    /// The peer has sent a journal: it knows what they are.
+    pub(crate) const fn prove(&mut self) {
+        self.proven = true;
+    }
+
+    /// MIDI may flow: introduces us, so that the peer knows before the first note that we read and
+    /// write journals.
+    pub(crate) fn introduce(&mut self, now: Time) {
+        if self.recorder.is_some() {
+            self.introductions = MAX_INTRODUCTIONS;
+            self.guard.restart(now, now);
+        }
+    }
+
+    fn form(&self) -> Form {
+        if self.policy == JournalPolicy::Full || self.proven {
+            Form::Full
+        } else {
+            Form::Gentle
+        }
+    }
+
+    /// Writes the journal of the next packet. `None`: it goes out without.
+    pub(crate) fn write(&mut self, now: RtpTimestamp, out: &mut [u8]) -> Option<Written> {
+        let form = self.form();
+        let written = self.recorder.as_mut()?.write(now, form, out);
+        self.incomplete = written.is_none_or(|it| !it.complete);
+        written
+    }
+
+    /// The next packet, `seq`, has gone out; with commands, or as a guard.
+    pub(crate) fn sent(&mut self, now: Time, seq: SeqNum, commands: Option<Urgency>) {
+        let Some(recorder) = &mut self.recorder else {
+            return;
+        };
+        recorder.end_packet();
+        if self.probe.is_none() {
+            self.probe = Some((seq, now));
+        }
+        match commands {
+            Some(urgency) => {
+                let first = match urgency {
+                    Urgency::Urgent => URGENT_GUARD,
+                    Urgency::Ordinary => GUARDS.first().copied().unwrap_or(GUARD_INTERVAL),
+                };
+                self.guard.restart(now, now + first);
+            }
+            None => self.guarded(now),
+        }
+    }
+
+    /// A guard packet went out, or could not be made: when is the next?
+    pub(crate) fn guarded(&mut self, now: Time) {
+        self.introductions = self.introductions.saturating_sub(1);
+        self.guard.advance(now);
+        self.end_guard_if_idle();
+    }
+
+    fn end_guard_if_idle(&mut self) {
+        let limit = if self.acknowledging {
+            MAX_GUARDS
+        } else {
+            MAX_GUARDS_UNHEARD
+        };
+        let settled = self.recorder.as_ref().is_none_or(|it| it.is_settled());
+        if self.introductions == 0 && settled || self.guard.unanswered >= limit {
+            self.guard.due = None;
+        }
+    }
+
+    /// When the next guard packet is due.
+    pub(crate) const fn guard_at(&self) -> Option<Time> {
+        self.guard.due
+    }
+
+    /// Feedback came.
+    pub(crate) fn acknowledge(&mut self, now: Time, feedback: &Feedback) -> Answer {
+        let Some(recorder) = &mut self.recorder else {
+            return Answer::Ignored;
+        };
+        let upper = feedback.seq;
+        let lower = SeqNum(feedback.low);
+        let seq = if recorder.acknowledge(upper) {
+            self.upper_half = true;
+            // A lower half that is not 0 is Apple's way; Arduino and node-rtpmidi, which cannot
+            // read every journal, send 0 there.
+            self.proven |= lower != SeqNum(0);
+            upper
+        } else if !self.upper_half && upper == SeqNum(0) && recorder.acknowledge(lower) {
+            lower
+        } else {
+            return Answer::Ignored;
+        };
+        self.acknowledging = true;
+        self.introductions = 0;
+        self.guard.unanswered = 0;
+        if let Some((probed, at)) = self.probe
+            && seq.distance_from(probed) >= 0
+        {
+            self.probe = None;
+            let took = now.since(at);
+            self.answer_time = Some(match self.answer_time {
+                Some(average) => (average * 7 + took) / 8,
+                None => took,
+            });
+        }
+        if self.incomplete {
+            // There is room now for what the last journal left out.
+            self.guard.due = Some(now);
+        }
+        self.end_guard_if_idle();
+        Answer::News
+    }
+
+    /// How long to wait for room before system exclusive data is sent that the journal cannot
+    /// protect; `None` if there is no use in waiting.
+    pub(crate) fn stall(&self) -> Option<Duration> {
+        let waits = self.acknowledging && self.form() == Form::Full;
+        let usual = self.answer_time.unwrap_or_default() * 3;
+        waits.then(|| usual.clamp(SHORTEST_STALL, LONGEST_STALL))
+    }
+}
+
+/// How soon a packet's commands are to be guarded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Urgency {
+    Ordinary,
+    /// It has a note-on, or part of a system exclusive message.
+    Urgent,
+}
+
+impl Guard {
+    fn restart(&mut self, since: Time, due: Time) {
+        *self = Self {
+            since,
+            step: 0,
+            unanswered: 0,
+            due: Some(due),
+        };
+    }
+
+    fn advance(&mut self, now: Time) {
+        self.unanswered = self.unanswered.saturating_add(1);
+        // An urgent guard comes before the schedule and is no step of it.
+        if self.scheduled() <= now {
+            self.step = self.step.saturating_add(1);
+        }
+        // One that went out late is not followed by a second at once.
+        self.due = Some(self.scheduled().max(now + URGENT_GUARD));
+    }
+
+    fn scheduled(&self) -> Time {
+        let [.., last] = GUARDS;
+        let regular = GUARDS.get(usize::from(self.step)).copied();
+        let beyond = usize::from(self.step).saturating_sub(GUARDS.len() - 1) as u32;
+        self.since + regular.unwrap_or(last + GUARD_INTERVAL * beyond)
+    }
+}
