@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use futures::StreamExt;
-use netmidi::{Endpoint, Event, Handle, Peer};
+use netmidi::{Endpoint, Event, Handle, JournalPolicy, Origin, Peer};
 use tokio::signal;
 
 /// Accepts RTP-MIDI (AppleMIDI) sessions and prints what is played.
@@ -33,6 +33,19 @@ struct Options {
     /// Send each message back to the peer that it came from.
     #[arg(long)]
     echo: bool,
+    /// Whether peers are sent recovery journals: `auto` finds out what each of them can take,
+    /// `off` is for peers that journals break.
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = journal)]
+    journal: JournalPolicy,
+}
+
+fn journal(text: &str) -> Result<JournalPolicy, &'static str> {
+    match text {
+        "auto" => Ok(JournalPolicy::Auto),
+        "full" => Ok(JournalPolicy::Full),
+        "off" => Ok(JournalPolicy::Off),
+        _ => Err("write auto, full or off"),
+    }
 }
 
 /// An address in numbers: which interface a name stands for is not for us to guess.
@@ -59,7 +72,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
-    let mut builder = Endpoint::builder().name(options.name.as_str());
+    let mut builder = Endpoint::builder()
+        .name(options.name.as_str())
+        .journal(options.journal);
     for address in options.listen {
         builder = builder.listen(address);
     }
@@ -111,18 +126,35 @@ fn show(out: &mut impl Write, event: &Event, echo: Option<&Handle>) -> io::Resul
             peer.control,
             peer.data
         ),
-        Event::Message { peer, message, .. } => {
+        Event::Message {
+            peer,
+            message,
+            origin,
+            ..
+        } => {
             if let Some(handle) = echo
                 && let Err(error) = handle.send(peer.id, message)
             {
                 eprintln!("server: no echo for {}: {error}", name(peer));
             }
-            writeln!(out, "midi: {}: {message}", name(peer))
+            let what = match origin {
+                Origin::Live => "midi",
+                Origin::Repaired => "repaired",
+                Origin::Silence => "silenced",
+            };
+            writeln!(out, "{what}: {}: {message}", name(peer))
         }
         Event::Disconnected { peer, reason } => {
             writeln!(out, "disconnected: {} ({reason})", name(peer))
         }
-        Event::Lost { peer, packets } => writeln!(out, "lost: {}: {packets} packets", name(peer)),
+        Event::Lost {
+            peer,
+            packets,
+            covered,
+        } => {
+            let rest = if *covered { "" } else { ", not all repaired" };
+            writeln!(out, "lost: {}: {packets} packets{rest}", name(peer))
+        }
         Event::NotSent { peer, error } => {
             eprintln!("server: to {}: {error}", name(peer));
             Ok(())

@@ -177,6 +177,10 @@ impl Driver {
                     // It may have left by itself in the meantime.
                     let _ = self.session.leave(self.clock.now(), participant);
                 }
+                Request::Journal(participant, policy) => {
+                    // The same.
+                    let _ = self.session.set_journal_policy(participant, policy);
+                }
                 Request::Stats(answer) => {
                     // Nobody waits for it any more: then it is of no use.
                     let _ = answer.send(Stats::of(&self.session));

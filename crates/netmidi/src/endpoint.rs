@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use futures::StreamExt;
 use futures::stream::{FusedStream, Stream};
 use netmidi_message::Message;
-use netmidi_session::{Config, Event as Core, ParticipantId, Session};
+use netmidi_session::{Config, Event as Core, JournalPolicy, ParticipantId, Session};
 use tokio::runtime::Handle as Runtime;
 use tokio::task::JoinHandle;
 
@@ -46,6 +46,13 @@ impl Builder {
     /// interface, IPv6 and IPv4, or IPv4 alone on a machine without IPv6.
     pub fn listen(mut self, control: SocketAddr) -> Self {
         self.listen.push(control);
+        self
+    }
+
+    /// Whether peers are sent recovery journals; [`JournalPolicy::Auto`] unless it is set. See
+    /// [`Handle::set_journal`] for a single peer.
+    pub fn journal(mut self, policy: JournalPolicy) -> Self {
+        self.config.journal = policy;
         self
     }
 
@@ -152,7 +159,9 @@ impl Endpoint {
             match &event {
                 Event::Connected { peer } => handler.peer_connected(peer),
                 Event::Disconnected { peer, reason } => handler.peer_disconnected(peer, *reason),
-                Event::Message { peer, at, message } => {
+                Event::Message {
+                    peer, at, message, ..
+                } => {
                     handler.midi(peer, *at, message.as_message());
                 }
                 other => handler.other(other),
@@ -216,17 +225,21 @@ impl Endpoint {
                 participant,
                 at,
                 message,
+                origin,
             } => Event::Message {
                 peer: self.peer(participant)?,
                 at,
                 message,
+                origin,
             },
             Core::Lost {
                 participant,
                 packets,
+                covered,
             } => Event::Lost {
                 peer: self.peer(participant)?,
                 packets,
+                covered,
             },
             Core::Joined {
                 participant: id,
@@ -320,6 +333,15 @@ impl Handle {
     /// When the peer is not connected or the endpoint is closed.
     pub fn disconnect(&self, peer: ParticipantId) -> Result<(), SendError> {
         self.shared.leave(peer)
+    }
+
+    /// Whether one peer is sent recovery journals, from the next packet on:
+    /// [`JournalPolicy::Off`] for one that they break.
+    ///
+    /// # Errors
+    /// When the peer is not connected or the endpoint is closed.
+    pub fn set_journal(&self, peer: ParticipantId, policy: JournalPolicy) -> Result<(), SendError> {
+        self.shared.set_journal(peer, policy)
     }
 
     /// The counters of the endpoint, as they are now.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use netmidi_message::{Message, MessageBuf};
-use netmidi_session::{LeaveReason, ParticipantId, Ssrc, Time};
+use netmidi_session::{LeaveReason, Origin, ParticipantId, Ssrc, Time};
 
 /// Who is connected.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -40,13 +40,19 @@ pub enum Event {
         at: Time,
         /// What.
         message: MessageBuf,
+        /// Whether it was played just now, puts right what a lost packet did, or silences what a
+        /// peer left on when it left.
+        origin: Origin,
     },
-    /// Packets of a peer did not arrive.
+    /// Packets of a peer did not arrive. What puts right what they did came just before.
     Lost {
         /// Whose.
         peer: Arc<Peer>,
         /// How many.
         packets: u32,
+        /// Whether the recovery journal covered them all. If not, notes were ended and pedals
+        /// released to be safe, and other controllers may be wrong until they move again.
+        covered: bool,
     },
     /// A message that was sent could not be passed on to a peer.
     NotSent {

@@ -28,7 +28,7 @@
 //! # }
 //! ```
 //!
-//! It leaves out, for now: inviting others, the recovery journal, discovery, MIDI over TCP.
+//! It leaves out, for now: inviting others, discovery, MIDI over TCP.
 //!
 //! Follows Apple's MIDI Network Driver Protocol, RFC 6295 and RFC 3550 by way of `netmidi-session`;
 //! of its own it adds that the data port is the one above the control port.
@@ -55,9 +55,9 @@ pub use error::{Error, SendError};
 pub use event::{Event, Handler, Peer};
 pub use netmidi_message as message;
 pub use netmidi_session::{
-    Config, ConfigError, LeaveReason, MAX_NAME_OCTETS, PacketBudget, ParticipantId,
-    ParticipantStats, Port, RunningStatus, SendError as SessionSendError, SessionStats, Ssrc, Time,
-    UndefinedCommands,
+    Config, ConfigError, JournalPolicy, LeaveReason, MAX_NAME_OCTETS, Origin, PacketBudget,
+    ParticipantId, ParticipantStats, Port, RunningStatus, SendError as SessionSendError,
+    SessionStats, Ssrc, Time, UndefinedCommands,
 };
 pub use sockets::PairAddresses;
 pub use stats::Stats;

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use netmidi_message::{Message, MessageBuf};
-use netmidi_session::{Event, ParticipantId, Time};
+use netmidi_session::{Event, JournalPolicy, ParticipantId, Time};
 use tokio::sync::oneshot;
 
 use crate::error::SendError;
@@ -26,6 +26,7 @@ pub(crate) enum Request {
         message: MessageBuf,
     },
     Leave(ParticipantId),
+    Journal(ParticipantId, JournalPolicy),
     Stats(oneshot::Sender<Stats>),
     Close,
 }
@@ -152,6 +153,24 @@ impl Shared {
             return Err(SendError::NotConnected { participant });
         }
         requests.queue.push_back(Request::Leave(participant));
+        wake(requests);
+        Ok(())
+    }
+
+    pub(crate) fn set_journal(
+        &self,
+        participant: ParticipantId,
+        policy: JournalPolicy,
+    ) -> Result<(), SendError> {
+        let mut requests = lock(&self.requests);
+        if requests.closed {
+            return Err(SendError::Closed);
+        }
+        if !requests.connected.contains(&participant) {
+            return Err(SendError::NotConnected { participant });
+        }
+        let request = Request::Journal(participant, policy);
+        requests.queue.push_back(request);
         wake(requests);
         Ok(())
     }

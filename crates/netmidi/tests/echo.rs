@@ -10,7 +10,7 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use futures::StreamExt;
-use netmidi::{Endpoint, Event, PairAddresses};
+use netmidi::{Endpoint, Event, Handle, PairAddresses};
 
 /// Messages of one client.
 const MESSAGES: u16 = 8000;
@@ -43,11 +43,17 @@ fn client(ssrc: u32, to: PairAddresses, window: u16) {
         let len = socket
             .recv(&mut buffer)
             .unwrap_or_else(|error| panic!("{answered} of {sent} came back: {error}"));
+        if buffer[..2] == [0xFF; 2] {
+            // What of our packets arrived.
+            continue;
+        }
+        // A journal may follow the list, or stand alone.
         let section = &buffer[12..len];
         let list = if section[0] & 0x80 == 0 {
-            &section[1..]
+            &section[1..][..usize::from(section[0] & 0x0F)]
         } else {
-            &section[2..]
+            let len = u16::from_be_bytes([section[0] & 0x0F, section[1]]);
+            &section[2..][..usize::from(len)]
         };
         // Positions with one octet of delta time between them.
         for position in list.chunks(4) {
@@ -55,6 +61,14 @@ fn client(ssrc: u32, to: PairAddresses, window: u16) {
             assert_eq!(position[..3], expected, "message {answered}");
             answered += 1;
         }
+    }
+}
+
+struct CloseOnDrop(Handle);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -69,13 +83,14 @@ async fn echo() {
     let handle = endpoint.handle();
     let stop = endpoint.handle();
     let clients = std::thread::spawn(move || {
+        // Also when one of them fails: nobody is to wait for ever.
+        let _stop = CloseOnDrop(stop);
         std::thread::scope(|scope| {
             for (ssrc, window) in [(1, 1), (2, 2), (3, 40)] {
                 let to = addresses[ssrc as usize % 2];
                 scope.spawn(move || client(ssrc, to, window));
             }
         });
-        stop.close();
     });
     while let Some(event) = endpoint.next().await {
         match event {

@@ -12,8 +12,8 @@ use std::time::Duration;
 use futures::StreamExt;
 use netmidi::message::{Message, SysEx};
 use netmidi::{
-    Config, Endpoint, Error, Event, Handler, LeaveReason, PairAddresses, Peer, Port, SendError,
-    Time,
+    Config, Endpoint, Error, Event, Handler, JournalPolicy, LeaveReason, Origin, PairAddresses,
+    Peer, Port, SendError, Time,
 };
 use tokio::time::timeout;
 
@@ -23,6 +23,8 @@ async fn endpoint(change: impl FnOnce(&mut Config)) -> (Endpoint, PairAddresses)
     let endpoint = Endpoint::builder()
         .name("ours")
         .listen("127.0.0.1:0".parse().unwrap())
+        // Most of these tests are about the list alone.
+        .journal(JournalPolicy::Off)
         .configure(change)
         .bind()
         .await
@@ -58,11 +60,12 @@ impl Client {
         self.socket.send_to(&packet, to).unwrap();
     }
 
-    /// The next datagram, `None` when none comes.
+    /// The next datagram but feedback, `None` when none comes.
     async fn receive(&self) -> Option<Vec<u8>> {
         let mut buffer = [0; 2048];
         for _ in 0..500 {
             match self.socket.recv(&mut buffer) {
+                Ok(_) if buffer[..4] == *b"\xFF\xFFRS" => {}
                 Ok(len) => return Some(buffer[..len].to_vec()),
                 Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
             }
@@ -79,12 +82,18 @@ impl Client {
     }
 
     fn play(&mut self, list: &[u8]) {
+        self.play_with(list, &[]);
+    }
+
+    fn play_with(&mut self, list: &[u8], journal: &[u8]) {
         let mut packet = vec![0x80, 0x61];
         packet.extend(self.seq.to_be_bytes());
         packet.extend([0; 4]);
         packet.extend(self.ssrc.to_be_bytes());
-        packet.push(u8::try_from(list.len()).unwrap());
+        let has_journal = if journal.is_empty() { 0 } else { 0x40 };
+        packet.push(has_journal | u8::try_from(list.len()).unwrap());
         packet.extend(list);
+        packet.extend(journal);
         self.seq += 1;
         self.socket.send_to(&packet, self.to.data).unwrap();
     }
@@ -304,6 +313,54 @@ async fn deadlines_are_kept_when_nothing_comes_in() {
 }
 
 #[tokio::test]
+async fn what_a_lost_packet_did_is_put_right() {
+    let (mut endpoint, addresses) = endpoint(|_| {}).await;
+    let mut client = Client::new(1, addresses);
+    client.join().await;
+    let peer = connected(&mut endpoint).await;
+    // Note 60 is on; its end is lost, and the next packet's journal tells so (chapter N).
+    client.play(&[0x90, 60, 100]);
+    client.seq += 1;
+    let journal = [0x20, 0, 1, 0, 6, 0x08, 0x00, 0x77, 0x08];
+    client.play_with(&[0xF8], &journal);
+    // Note 62 is left on.
+    client.play(&[0x90, 62, 100]);
+    let mut heard = Vec::new();
+    for _ in 0..5 {
+        heard.push(match next(&mut endpoint).await {
+            Some(Event::Message {
+                message, origin, ..
+            }) => (origin, message.to_vec()),
+            Some(Event::Lost {
+                packets: 1,
+                covered: true,
+                ..
+            }) => continue,
+            other => panic!("{other:?}"),
+        });
+    }
+    endpoint.handle().disconnect(peer.id).unwrap();
+    if let Some(Event::Message {
+        message, origin, ..
+    }) = next(&mut endpoint).await
+    {
+        heard.push((origin, message.to_vec()));
+    }
+    let expected = [
+        (Origin::Live, vec![0x90, 60, 100]),
+        (Origin::Repaired, vec![0x80, 60, 64]),
+        (Origin::Live, vec![0xF8]),
+        (Origin::Live, vec![0x90, 62, 100]),
+        (Origin::Silence, vec![0x80, 62, 64]),
+    ];
+    assert_eq!(heard, expected);
+    assert!(matches!(
+        next(&mut endpoint).await,
+        Some(Event::Disconnected { .. })
+    ));
+}
+
+#[tokio::test]
 async fn closing_takes_its_time_and_no_more() {
     let (mut endpoint, addresses) = endpoint(|config| config.ready_timeout = Duration::ZERO).await;
     let client = Client::new(1, addresses);
@@ -412,6 +469,7 @@ async fn ipv4_peers_of_an_ipv6_socket_keep_their_own_address() {
     // A socket that takes both families, as `[::]` is, but from this machine alone.
     let mut endpoint = Endpoint::builder()
         .listen("[::ffff:127.0.0.1]:0".parse().unwrap())
+        .journal(JournalPolicy::Off)
         .bind()
         .await
         .unwrap();
@@ -471,6 +529,7 @@ async fn several_pairs_are_one_endpoint() {
     let mut endpoint = Endpoint::builder()
         .listen("127.0.0.1:0".parse().unwrap())
         .listen("127.0.0.1:0".parse().unwrap())
+        .journal(JournalPolicy::Off)
         .bind()
         .await
         .unwrap();
