@@ -113,7 +113,8 @@ impl Repairer {
     /// not be observed. The second value is whether a message in progress before it was given up
     /// for it.
     pub fn join<'a>(&'a mut self, segment: SysExSegment<'a>) -> (Joined<'a>, bool) {
-        let whole = SysEx::new(segment.data()).filter(|it| it.data().len() <= self.config.max_sysex);
+        let whole =
+            SysEx::new(segment.data()).filter(|it| it.data().len() <= self.config.max_sysex);
         (whole.map_or(Joined::Ignored, Joined::Whole), false)
     }
 
