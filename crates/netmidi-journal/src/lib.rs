@@ -61,6 +61,9 @@ mod header;
 mod journal;
 mod logs;
 mod parse;
+#[cfg(feature = "alloc")]
+mod recent;
+#[cfg(feature = "alloc")]
 mod recorder;
 mod repairer;
 mod system;
@@ -75,6 +78,7 @@ pub use channel::{
 pub use error::{Chapter, EncodeError, JournalError};
 pub use journal::{Channels, Journal, Salvaged};
 pub use logs::{Log, LogIter, Logs};
+#[cfg(feature = "alloc")]
 pub use recorder::{Form, Recorder, RecorderConfig, Written};
 pub use repairer::{Arrival, Joined, Repair, Repairer, RepairerConfig};
 pub use system::{

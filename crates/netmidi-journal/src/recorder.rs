@@ -1,10 +1,17 @@
 //! The sender's side: what was sent, and the journal that protects it.
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::ops::Range;
 
-use netmidi_message::Message;
+use netmidi_message::{Channel, Message, RealTime};
 use netmidi_wire::{RtpTimestamp, SeqNum};
 
+use crate::channel::ChannelJournal;
+use crate::channel::sent as channel;
+use crate::recent::View;
+use crate::system::SystemJournal;
+use crate::system::sent as system;
 use crate::writer::JournalWriter;
 
 /// How a [`Recorder`] works.
@@ -12,7 +19,7 @@ use crate::writer::JournalWriter;
 #[non_exhaustive]
 pub struct RecorderConfig {
     /// Write enhanced chapters C, which list several commands of one controller (H, RFC 6295
-    /// §A.3.3). Default off: few receivers know them.
+    /// §A.3.3), the last 64 of each channel. Default off: few receivers know them.
     pub enhanced: bool,
     /// How long a lost note-on is worth playing late, in ticks of 100 µs: so long its log has Y=1.
     /// Default 500, which is 50 ms.
@@ -49,9 +56,59 @@ pub struct Written {
 }
 
 /// What was sent to one receiver and has not been acknowledged.
+///
+/// For each packet: [`write`](Self::write) the journal, [`record`](Self::record) what the command
+/// section holds, then [`end_packet`](Self::end_packet). Reports of the receiver, which may come at
+/// any time, go to [`acknowledge`](Self::acknowledge).
+///
+/// It takes memory for the channels that are used only, and when these have all been seen none any
+/// more. What `write` and `acknowledge` cost depends on how much is unacknowledged.
+///
+/// ```
+/// use netmidi_journal::{Form, Recorder, RecorderConfig};
+/// use netmidi_message::{Channel, ChannelMessage, Note, U7};
+/// use netmidi_wire::{RtpTimestamp, SeqNum};
+///
+/// let mut recorder = Recorder::new(RecorderConfig::default(), SeqNum(1));
+/// let now = RtpTimestamp(1_000);
+/// let mut out = [0; 64];
+///
+/// // Packet 1.
+/// recorder.write(now, Form::Full, &mut out).ok_or("room for a header")?;
+/// let velocity = U7::new(100).ok_or("too large")?;
+/// recorder.record(now, ChannelMessage::note_on(Channel::C1, Note::MIDDLE_C, velocity).into());
+/// recorder.end_packet();
+///
+/// // Packet 2.
+/// let written = recorder.write(now, Form::Full, &mut out).ok_or("room for a header")?;
+/// assert_eq!(out[..written.len], [0x20, 0, 1, 0, 7, 8, 0x81, 0xF0, 60, 0xE4]);
+/// recorder.end_packet();
+///
+/// assert!(recorder.acknowledge(SeqNum(2)) && recorder.is_settled());
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Debug)]
 pub struct Recorder {
-    next: SeqNum,
+    config: RecorderConfig,
+    // Packets have numbers of 64 bits here, so that they can be compared. 0 is none of them.
+    /// The packet that is put together.
+    next: u64,
+    /// The last packet that the receiver is known to hold; before its first report the one before
+    /// the stream.
+    acknowledged: u64,
+    /// Whether there was a report.
+    reported: bool,
+    channels: [Option<Box<channel::History>>; 16],
+    /// The channels with anything unacknowledged, as bits.
+    pending: u16,
+    system: Option<Box<system::History>>,
+    /// Whether the packet that is put together has a journal.
+    written: bool,
+    /// Where the oldest items go on when nobody says which ones have arrived.
+    rotation: usize,
+    overflows: u64,
+    buffers: channel::Buffers,
+    candidates: Vec<Candidate>,
 }
 
 impl Recorder {
@@ -59,10 +116,28 @@ impl Recorder {
     /// channel journal.
     pub const MAX_GENTLE_LEN: usize = JournalWriter::HEADER_LEN + 255;
 
+    /// How many packets back a journal can reach: further ones cannot be told from those to come.
+    const MAX_DISTANCE: u64 = 16_384;
+
     /// Nothing was sent yet; `first` is the number of the next packet.
     #[must_use]
-    pub fn new(_config: RecorderConfig, first: SeqNum) -> Self {
-        Self { next: first }
+    pub fn new(config: RecorderConfig, first: SeqNum) -> Self {
+        // Far enough from 0 for all that is subtracted.
+        let next = 0x1_0000 + u64::from(first.0);
+        Self {
+            config,
+            next,
+            acknowledged: next - 1,
+            reported: false,
+            channels: [const { None }; 16],
+            pending: 0,
+            system: None,
+            written: false,
+            rotation: 0,
+            overflows: 0,
+            buffers: channel::Buffers::default(),
+            candidates: Vec::new(),
+        }
     }
 
     /// Writes the journal of the next packet, which begins at `now`, into `out`.
@@ -70,51 +145,532 @@ impl Recorder {
     /// `None` when the form cannot hold it: then the packet goes out without a journal, and what
     /// the journal would have held stays in the history. Never `None` for [`Form::Full`] if `out`
     /// has room for a header.
-    pub fn write(&mut self, _now: RtpTimestamp, form: Form, out: &mut [u8]) -> Option<Written> {
-        let mut writer = JournalWriter::new(out, self.next).ok()?;
-        if form == Form::Gentle {
-            writer = writer.without_s();
+    ///
+    /// What does not fit is left for later journals, and what keeps notes from hanging comes first:
+    /// note-offs, pedals, mode messages, resets.
+    pub fn write(&mut self, now: RtpTimestamp, form: Form, out: &mut [u8]) -> Option<Written> {
+        self.written = true;
+        let view = View {
+            previous: self.next - 1,
+            now,
+            play_window: self.config.play_window,
+        };
+        self.drop_old_notes();
+        let written = match form {
+            Form::Full => self.write_full(&view, out),
+            Form::Gentle => self.write_gentle(&view, out),
+        };
+        if written.is_none() {
+            self.omit_all();
         }
-        Some(Written {
-            len: writer.finish(),
-            complete: true,
-        })
+        if written.is_none_or(|written| !written.complete) {
+            self.overflows += 1;
+        }
+        written
     }
 
-    /// A message goes out with the next packet, whole. System exclusive ones of which a part went
-    /// out before are for [`record_sysex`](Self::record_sysex).
-    pub fn record(&mut self, _at: RtpTimestamp, _message: Message<'_>) {}
+    /// A message goes out with the next packet, whole; `at` is its moment. System exclusive ones of
+    /// which a part went out before are for [`record_sysex`](Self::record_sysex).
+    pub fn record(&mut self, at: RtpTimestamp, message: Message<'_>) {
+        match message {
+            Message::Channel(message) => {
+                let index = message.channel().index();
+                let enhanced = self.config.enhanced;
+                if let Some(slot) = self.channels.get_mut(usize::from(index)) {
+                    slot.get_or_insert_with(|| Box::new(channel::History::new(enhanced)))
+                        .record(at, message, self.next);
+                    self.pending |= 1 << index;
+                }
+            }
+            Message::SysEx(message) => {
+                let data = message.data();
+                self.record_sysex(at, data, 0..data.len(), true);
+            }
+            Message::RealTime(RealTime::Reset) => {
+                self.system().reset();
+                self.reset_channels();
+                self.record_system(message);
+            }
+            Message::Common(_) | Message::RealTime(_) | Message::Undefined(_) => {
+                self.record_system(message);
+            }
+        }
+    }
 
     /// The octets `sent` of `data`, all data octets of one system exclusive message, go out with
     /// the next packet; with the last of them if `finished`.
+    ///
+    /// A part that begins with octet 0 begins a message, and gives up one that is not finished.
     pub fn record_sysex(
         &mut self,
         _at: RtpTimestamp,
-        _data: &[u8],
-        _sent: Range<usize>,
-        _finished: bool,
+        data: &[u8],
+        sent: Range<usize>,
+        finished: bool,
     ) {
+        let start = sent.start;
+        let octets = data.get(sent).unwrap_or_default();
+        let next = self.next;
+        if self
+            .system()
+            .record_sysex(data, start, octets, finished, next)
+        {
+            self.reset_channels();
+        }
+    }
+
+    /// The system exclusive message of which a part went out is given up with the next packet (F7
+    /// F4, RFC 6295 §3.2).
+    pub fn cancel_sysex(&mut self) {
+        let next = self.next;
+        self.system().cancel_sysex(next);
     }
 
     /// The next packet has gone out with what was recorded.
+    ///
+    /// If no journal was written for it, what one would have held stays in the history.
     pub fn end_packet(&mut self) {
-        self.next = self.next.next();
+        if !self.written {
+            self.omit_all();
+        }
+        self.written = false;
+        self.next += 1;
     }
 
     /// The receiver holds everything up to this packet. Returns whether that is news.
-    pub fn acknowledge(&mut self, _seq: SeqNum) -> bool {
-        false
-    }
-
-    /// Whether everything that went out was acknowledged.
-    #[must_use]
-    pub fn is_settled(&self) -> bool {
+    ///
+    /// What is not news is ignored: a packet that was not sent yet, or one not above the last
+    /// report.
+    pub fn acknowledge(&mut self, seq: SeqNum) -> bool {
+        let last = self.next - 1;
+        let back = -i64::from(seq.distance_from(low_bits(last)));
+        let Some(report) = u64::try_from(back).ok().and_then(|it| last.checked_sub(it)) else {
+            return false;
+        };
+        if report <= self.acknowledged {
+            return false;
+        }
+        self.acknowledged = report;
+        self.reported = true;
+        for (index, history) in pending(&mut self.channels, self.pending) {
+            history.acknowledge(report);
+            if !history.is_pending() {
+                self.pending &= !(1 << index);
+            }
+        }
+        if let Some(system) = &mut self.system {
+            system.acknowledge(report);
+        }
         true
     }
 
-    /// How many more data octets of system exclusive messages the history can protect.
+    /// Whether everything that went out was acknowledged, as far as a journal can tell it.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.pending == 0 && self.system.as_ref().is_none_or(|it| !it.is_pending())
+    }
+
+    /// How many more data octets of system exclusive messages the history can protect, 640 at most.
+    ///
+    /// With more than that the oldest messages are dropped.
     #[must_use]
     pub fn sysex_room(&self) -> usize {
-        usize::MAX
+        self.system
+            .as_ref()
+            .map_or(system::SYSEX_ROOM, |it| it.sysex_room())
     }
+
+    /// How many journals did not hold all of the history.
+    #[must_use]
+    pub const fn overflows(&self) -> u64 {
+        self.overflows
+    }
+
+    /// How many system exclusive messages went out that could not be protected until they were
+    /// acknowledged, because there were [too many](Self::sysex_room).
+    #[must_use]
+    pub fn sysex_dropped(&self) -> u64 {
+        self.system.as_ref().map_or(0, |it| it.sysex_dropped())
+    }
+
+    fn system(&mut self) -> &mut system::History {
+        self.system.get_or_insert_default()
+    }
+
+    fn record_system(&mut self, message: Message<'_>) {
+        let next = self.next;
+        self.system().record(message, next);
+    }
+
+    fn reset_channels(&mut self) {
+        self.channels.iter_mut().flatten().for_each(|it| it.reset());
+        self.pending = 0;
+    }
+
+    /// The oldest packet that the journal covers: that of its oldest item, or if there is none the
+    /// one behind the last report.
+    fn checkpoint(&self) -> u64 {
+        let channels = (0..).zip(&self.channels);
+        let pending = channels.filter(|(index, _)| self.pending & 1 << index != 0);
+        let oldest = pending.filter_map(|(_, it)| it.as_ref()?.oldest());
+        let system = self.system.as_ref().and_then(|it| it.oldest());
+        let oldest = oldest.chain(system).min().unwrap_or(u64::MAX);
+        oldest
+            .min(self.acknowledged + 1)
+            .max(self.next.saturating_sub(Self::MAX_DISTANCE))
+    }
+
+    /// The notes that the checkpoint would stand behind leave the history: receivers would take
+    /// them as new.
+    fn drop_old_notes(&mut self) {
+        let bound = self.next.saturating_sub(Self::MAX_DISTANCE);
+        for (index, history) in pending(&mut self.channels, self.pending) {
+            history.drop_notes_before(bound);
+            if !history.is_pending() {
+                self.pending &= !(1 << index);
+            }
+        }
+    }
+
+    fn write_full(&mut self, view: &View, out: &mut [u8]) -> Option<Written> {
+        if let Some(len) = self.compose(view, Form::Full, &Selection::ALL, out) {
+            let complete = true;
+            return Some(Written { len, complete });
+        }
+        let selection = self.select(view, out.len())?;
+        let len = self.compose(view, Form::Full, &selection, out)?;
+        let complete = !self.omit_except(&selection);
+        Some(Written { len, complete })
+    }
+
+    fn write_gentle(&mut self, view: &View, out: &mut [u8]) -> Option<Written> {
+        let needs_system = self.system.as_ref().is_some_and(|it| it.is_needed());
+        if needs_system || self.pending.count_ones() > 1 {
+            return None;
+        }
+        let room = out.len().min(Self::MAX_GENTLE_LEN);
+        let out = out.get_mut(..room)?;
+        // What is least missed goes first.
+        let mut picks = channel::Picks::ALL;
+        let reductions: [fn(&mut channel::Picks); 5] = [
+            |_| {},
+            |picks| picks.releases = 0,
+            |picks| picks.poly_pressure = 0,
+            |picks| picks.counts = 0,
+            |picks| picks.parameters = 0,
+        ];
+        for reduce in reductions {
+            reduce(&mut picks);
+            let selection = Selection {
+                channels: [picks; 16],
+                // Active sense is never repaired.
+                system: system::Picks::ALL,
+            };
+            if let Some(len) = self.compose(view, Form::Gentle, &selection, out) {
+                let complete = !self.omit_except(&selection);
+                return Some(Written { len, complete });
+            }
+        }
+        None
+    }
+
+    /// Writes what is selected; `None` if it does not fit.
+    fn compose(
+        &mut self,
+        view: &View,
+        form: Form,
+        selection: &Selection,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let checkpoint = low_bits(self.checkpoint());
+        let mut writer = JournalWriter::new(out, checkpoint).ok()?;
+        if self.config.enhanced {
+            writer = writer.with_enhanced();
+        }
+        if form == Form::Gentle {
+            writer = writer.without_s();
+        } else if let Some(system) = &self.system {
+            system.write(view, &selection.system, &mut writer).ok()?;
+        }
+        let channels = Channel::all().zip(&selection.channels).zip(&self.channels);
+        for ((channel, picks), history) in channels {
+            if self.pending & 1 << channel.index() == 0 {
+                continue;
+            }
+            if let Some(history) = history
+                && let Some(journal) = history
+                    .journal(channel, view, picks, &mut self.buffers)
+                    .ok()?
+            {
+                writer.channel(&journal).ok()?;
+            }
+        }
+        Some(writer.finish())
+    }
+
+    /// What of it all goes into a journal of `room` octets; `None` if not even a header does.
+    fn select(&mut self, view: &View, room: usize) -> Option<Selection> {
+        let mut room = Room {
+            left: room.checked_sub(JournalWriter::HEADER_LEN)?,
+            used: [0; 17],
+            chapters: [0; 16],
+            selection: Selection::NONE,
+        };
+        let mut candidates = core::mem::take(&mut self.candidates);
+        candidates.clear();
+        self.list_candidates(view, &mut candidates);
+        candidates.sort_unstable_by_key(|it| (it.rank, it.order, it.place));
+
+        let ranks = |from, to| {
+            let behind = |rank| candidates.partition_point(|it| it.rank < rank);
+            behind(from)..behind(to)
+        };
+        let urgent = ranks(Rank::Safety, Rank::Usual);
+        let usual = ranks(Rank::Usual, Rank::Low);
+        let low = ranks(Rank::Low, Rank::Nothing);
+        let (head, low) = candidates.split_at_mut(low.start);
+        let (urgent, usual) = head.split_at_mut(urgent.end.min(usual.start));
+
+        for candidate in urgent {
+            room.take(candidate, &self.channels);
+        }
+        // The newest first: they are what the receiver has most likely just lost.
+        let half = room.left / 2;
+        for candidate in usual.iter_mut().rev() {
+            if room.left <= half {
+                break;
+            }
+            if !matches!(candidate.place, Place::System(_)) {
+                room.take(candidate, &self.channels);
+            }
+        }
+        // Then the oldest: they stay in all journals until they have arrived, and make room for the
+        // next ones. If nobody says what has arrived, all have their turn.
+        let start = if self.reported || usual.is_empty() {
+            0
+        } else {
+            self.rotation % usual.len()
+        };
+        let (later, first) = usual.split_at_mut(start);
+        let mut turns = 0;
+        for candidate in first.iter_mut().chain(later) {
+            let fits = candidate.taken || room.take(candidate, &self.channels);
+            if !fits && !self.reported {
+                break;
+            }
+            turns += 1;
+        }
+        self.rotation = start + turns.max(1);
+        for candidate in low {
+            room.take(candidate, &self.channels);
+        }
+        self.candidates = candidates;
+        Some(room.selection)
+    }
+
+    fn list_candidates(&self, view: &View, candidates: &mut Vec<Candidate>) {
+        let mut tell = |rank, order, place, len| {
+            candidates.push(Candidate {
+                rank,
+                order,
+                place,
+                len,
+                taken: false,
+            });
+        };
+        for (index, history) in (0..).zip(&self.channels) {
+            let Some(history) = history else { continue };
+            if self.pending & 1 << index == 0 {
+                continue;
+            }
+            history.pieces(|piece, packet, len| {
+                let (rank, order) = match piece {
+                    channel::Piece::OffBits(_) => (Rank::Safety, 0),
+                    channel::Piece::Controls(set) if set & channel::SAFETY != 0 => {
+                        (Rank::Safety, 0)
+                    }
+                    channel::Piece::Note(_) => (Rank::Notes, u64::MAX - packet),
+                    channel::Piece::Program | channel::Piece::Wheel | channel::Piece::Pressure => {
+                        (Rank::Short, 0)
+                    }
+                    channel::Piece::Release(_) | channel::Piece::PolyPressure(_) => {
+                        (Rank::Low, packet)
+                    }
+                    channel::Piece::Controls(_)
+                    | channel::Piece::Parameter(_)
+                    | channel::Piece::Selection
+                    | channel::Piece::Count(_) => (Rank::Usual, packet),
+                };
+                tell(rank, order, Place::Channel(index, piece), len);
+            });
+        }
+        if let Some(system) = &self.system {
+            system.pieces(view, |piece, packet, len, resets| {
+                let (rank, order) = match piece {
+                    _ if resets => (Rank::Safety, 0),
+                    system::Piece::SysEx(_) => (Rank::Usual, packet),
+                    _ => (Rank::Short, 0),
+                };
+                tell(rank, order, Place::System(piece), len);
+            });
+        }
+    }
+
+    /// What is not selected stays until a later journal has brought it. Returns whether there is
+    /// anything of that.
+    fn omit_except(&mut self, selection: &Selection) -> bool {
+        let since = self.next + 1;
+        let mut any = false;
+        for (index, history) in pending(&mut self.channels, self.pending) {
+            if let Some(picks) = selection.channels.get(usize::from(index)) {
+                any |= history.omit_except(picks, since);
+            }
+        }
+        if let Some(system) = &mut self.system {
+            any |= system.omit_except(&selection.system, since);
+        }
+        any
+    }
+
+    fn omit_all(&mut self) {
+        self.omit_except(&Selection::NONE);
+    }
+}
+
+/// What goes into a journal.
+struct Selection {
+    channels: [channel::Picks; 16],
+    system: system::Picks,
+}
+
+impl Selection {
+    const ALL: Self = Self {
+        channels: [channel::Picks::ALL; 16],
+        system: system::Picks::ALL,
+    };
+
+    const NONE: Self = Self {
+        channels: [channel::Picks::NONE; 16],
+        system: system::Picks::NONE,
+    };
+}
+
+/// Something that can be left out of a journal.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    rank: Rank,
+    order: u64,
+    place: Place,
+    /// Octets, without headers around it.
+    len: usize,
+    taken: bool,
+}
+
+/// How much something is needed when not all of it fits.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Rank {
+    /// Without it notes hang.
+    Safety,
+    Notes,
+    /// A few octets for much.
+    Short,
+    Usual,
+    Low,
+    Nothing,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Place {
+    System(system::Piece),
+    Channel(u8, channel::Piece),
+}
+
+/// The room in a journal, as it fills up.
+struct Room {
+    left: usize,
+    /// Octets of the channel journals and of the system journal.
+    used: [usize; 17],
+    /// The chapters that each channel journal has.
+    chapters: [u8; 16],
+    selection: Selection,
+}
+
+impl Room {
+    /// Takes the candidate if there is room for it.
+    fn take(
+        &mut self,
+        candidate: &mut Candidate,
+        histories: &[Option<Box<channel::History>>; 16],
+    ) -> bool {
+        candidate.taken = self.try_take(candidate, histories).is_some();
+        candidate.taken
+    }
+
+    fn try_take(
+        &mut self,
+        candidate: &Candidate,
+        histories: &[Option<Box<channel::History>>; 16],
+    ) -> Option<()> {
+        match candidate.place {
+            Place::System(piece) => {
+                let in_order = match piece {
+                    system::Piece::SysEx(index) => index == self.selection.system.sysex,
+                    _ => true,
+                };
+                let used = self.used.get_mut(16).filter(|_| in_order)?;
+                let max = SystemJournal::MAX_LEN;
+                let header = SystemJournal::HEADER_LEN;
+                fill(used, &mut self.left, header, candidate.len, max)?;
+                self.selection.system.add(piece);
+            }
+            Place::Channel(index, piece) => {
+                let index = usize::from(index);
+                let history = histories.get(index)?.as_ref()?;
+                let picks = self.selection.channels.get_mut(index)?;
+                let chapters = self.chapters.get_mut(index)?;
+                if let channel::Piece::Controls(set) = piece
+                    && set & channel::SAFETY == 0
+                    && history.safety_controls() & !picks.controls != 0
+                {
+                    // Without the log of controller 121 an older one would be taken as news.
+                    return None;
+                }
+                let (chapter, around) = history.chapter_of(piece);
+                let is_new = *chapters & chapter == 0;
+                let len = candidate.len + if is_new { around } else { 0 };
+                let used = self.used.get_mut(index)?;
+                let max = ChannelJournal::MAX_LEN;
+                fill(used, &mut self.left, ChannelJournal::HEADER_LEN, len, max)?;
+                *chapters |= chapter;
+                picks.add(piece);
+            }
+        }
+        Some(())
+    }
+}
+
+/// Takes `len` octets, and those of the header for the first ones.
+fn fill(used: &mut usize, left: &mut usize, header: usize, len: usize, max: usize) -> Option<()> {
+    let len = len + if *used == 0 { header } else { 0 };
+    if *used + len > max {
+        return None;
+    }
+    *left = left.checked_sub(len)?;
+    *used += len;
+    Some(())
+}
+
+/// The channels of which something is unacknowledged.
+fn pending(
+    channels: &mut [Option<Box<channel::History>>; 16],
+    bits: u16,
+) -> impl Iterator<Item = (u8, &mut channel::History)> {
+    (0..)
+        .zip(channels)
+        .filter(move |(index, _)| bits & 1 << index != 0)
+        .filter_map(|(index, history)| Some((index, history.as_deref_mut()?)))
+}
+
+const fn low_bits(packet: u64) -> SeqNum {
+    SeqNum(packet as u16)
 }

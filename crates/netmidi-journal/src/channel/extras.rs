@@ -118,6 +118,107 @@ impl Log for ExtraLog {
 const S: u8 = 0x80;
 const V: u8 = 0x80;
 
+#[cfg(feature = "alloc")]
+pub(crate) mod sent {
+    use alloc::vec::Vec;
+
+    use netmidi_message::{Note, U7};
+
+    use super::{Extra, ExtraLog, Extras};
+    use crate::channel::note::sent::History as Notes;
+    use crate::logs::Logs;
+    use crate::recent::{View, item_bit};
+
+    /// What chapter N does not keep of the notes of a channel. Which of them are unacknowledged it
+    /// does keep.
+    #[derive(Clone, Debug)]
+    pub(crate) struct History {
+        /// Note-ons without a note-off.
+        counts: [u16; 128],
+        /// How fast the note was let go last.
+        releases: [U7; 128],
+    }
+
+    impl History {
+        /// What a note-on with velocity 0 stands for, and what needs no log.
+        pub(crate) const DEFAULT_RELEASE: U7 = U7::from_low_bits(64);
+
+        pub(crate) const fn new() -> Self {
+            Self {
+                counts: [0; 128],
+                releases: [Self::DEFAULT_RELEASE; 128],
+            }
+        }
+
+        pub(crate) fn on(&mut self, note: Note) {
+            if let Some(count) = self.counts.get_mut(usize::from(note.get())) {
+                *count = count.saturating_add(1);
+            }
+        }
+
+        pub(crate) fn off(&mut self, note: Note, velocity: U7) {
+            let note = usize::from(note.get());
+            if let Some(count) = self.counts.get_mut(note) {
+                *count = count.saturating_sub(1);
+            }
+            if let Some(release) = self.releases.get_mut(note) {
+                *release = velocity;
+            }
+        }
+
+        /// Controllers 120 and 123 to 127.
+        pub(crate) const fn clear(&mut self) {
+            self.counts = [0; 128];
+        }
+
+        /// COUNT of the note, if it needs a log.
+        pub(crate) fn count(&self, note: u8, on: bool) -> Option<U7> {
+            let count = self.counts.get(usize::from(note)).copied()?;
+            let coded = U7::from_low_bits(count.min(127) as u8);
+            (count > u16::from(on)).then_some(coded)
+        }
+
+        /// The release velocity of the note, if it needs a log.
+        pub(crate) fn release(&self, note: u8, on: bool) -> Option<U7> {
+            let release = self.releases.get(usize::from(note)).copied()?;
+            (!on && release != Self::DEFAULT_RELEASE).then_some(release)
+        }
+
+        /// The chapter with the counts and release velocities of those notes.
+        pub(crate) fn chapter<'b>(
+            &self,
+            view: &View,
+            notes: &Notes,
+            (counts, releases): (u128, u128),
+            logs: &'b mut Vec<ExtraLog>,
+        ) -> Option<Extras<'b>> {
+            logs.clear();
+            for (item, mark) in notes.recent.iter() {
+                let on = notes.is_on(item);
+                let log = |extra| ExtraLog {
+                    s: mark.s(view.previous),
+                    note: Note::from(U7::from_low_bits(item)),
+                    extra,
+                };
+                let count = self.count(item, on).map(Extra::Count).map(log);
+                let release = self.release(item, on).map(Extra::ReleaseVelocity).map(log);
+                logs.extend(count.filter(|_| counts & item_bit(item) != 0));
+                logs.extend(release.filter(|_| releases & item_bit(item) != 0));
+            }
+            // With more than fit, it is the release velocities that nobody will miss.
+            let mut surplus = logs.len().saturating_sub(Logs::<ExtraLog>::MAX_LEN);
+            if surplus > 0 {
+                logs.retain(|log| {
+                    let drop = surplus > 0 && matches!(log.extra, Extra::ReleaseVelocity(_));
+                    surplus -= usize::from(drop);
+                    !drop
+                });
+            }
+            Extras::new(true, Logs::new(logs)?)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -342,6 +342,430 @@ const CHAPTERS: [(u8, Chapter); 8] = [
     (A, Chapter::A),
 ];
 
+#[cfg(feature = "alloc")]
+pub(crate) mod sent {
+    use alloc::boxed::Box;
+    use alloc::vec::Vec;
+
+    use netmidi_message::{Channel, ChannelMessage, Controller, U7};
+    use netmidi_wire::RtpTimestamp;
+
+    use super::{ChannelJournal, ControlLog, ExtraLog, NoteLog, ParameterLog, PolyPressureLog};
+    use super::{control, extras, note, parameter, poly_pressure, pressure, program, wheel};
+    use crate::channel::parameter::sent::TooLong;
+    use crate::recent::{Recent, View, item_bit};
+
+    /// Controllers that are told together, before all others.
+    pub(crate) const SAFETY: u128 = control::sent::History::SAFETY;
+
+    /// What was sent on one channel.
+    #[derive(Clone, Debug)]
+    pub(crate) struct History {
+        program: program::sent::History,
+        controls: control::sent::History,
+        /// Many a channel never needs them.
+        parameters: Option<Box<parameter::sent::History>>,
+        wheel: wheel::sent::History,
+        notes: note::sent::History,
+        extras: extras::sent::History,
+        pressure: pressure::sent::History,
+        poly_pressure: Option<Box<poly_pressure::sent::History>>,
+        enhanced: bool,
+    }
+
+    /// Which parts of a channel journal are told. A set bit without anything to tell means nothing.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Picks {
+        pub(crate) program: bool,
+        pub(crate) controls: u128,
+        pub(crate) parameters: u128,
+        /// The selected parameter, where no log tells it.
+        pub(crate) selection: bool,
+        pub(crate) wheel: bool,
+        pub(crate) notes: u128,
+        pub(crate) counts: u128,
+        pub(crate) releases: u128,
+        pub(crate) pressure: bool,
+        pub(crate) poly_pressure: u128,
+    }
+
+    /// A part of a channel journal that can be left out of it.
+    #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+    pub(crate) enum Piece {
+        Program,
+        Controls(u128),
+        Parameter(u8),
+        Selection,
+        Wheel,
+        OffBits(u128),
+        Note(u8),
+        Count(u8),
+        Release(u8),
+        Pressure,
+        PolyPressure(u8),
+    }
+
+    /// Room for the logs of one channel journal.
+    #[derive(Debug, Default)]
+    pub(crate) struct Buffers {
+        controls: Vec<ControlLog>,
+        parameters: Vec<ParameterLog>,
+        notes: Vec<NoteLog>,
+        extras: Vec<ExtraLog>,
+        poly_pressure: Vec<PolyPressureLog>,
+    }
+
+    impl Picks {
+        pub(crate) const ALL: Self = Self {
+            program: true,
+            controls: u128::MAX,
+            parameters: u128::MAX,
+            selection: true,
+            wheel: true,
+            notes: u128::MAX,
+            counts: u128::MAX,
+            releases: u128::MAX,
+            pressure: true,
+            poly_pressure: u128::MAX,
+        };
+
+        pub(crate) const NONE: Self = Self {
+            program: false,
+            controls: 0,
+            parameters: 0,
+            selection: false,
+            wheel: false,
+            notes: 0,
+            counts: 0,
+            releases: 0,
+            pressure: false,
+            poly_pressure: 0,
+        };
+
+        pub(crate) const fn add(&mut self, piece: Piece) {
+            match piece {
+                Piece::Program => self.program = true,
+                Piece::Controls(set) => self.controls |= set,
+                Piece::Parameter(item) => self.parameters |= item_bit(item),
+                Piece::Selection => self.selection = true,
+                Piece::Wheel => self.wheel = true,
+                Piece::OffBits(set) => self.notes |= set,
+                Piece::Note(item) => self.notes |= item_bit(item),
+                Piece::Count(item) => self.counts |= item_bit(item),
+                Piece::Release(item) => self.releases |= item_bit(item),
+                Piece::Pressure => self.pressure = true,
+                Piece::PolyPressure(item) => self.poly_pressure |= item_bit(item),
+            }
+        }
+    }
+
+    impl History {
+        pub(crate) fn new(enhanced: bool) -> Self {
+            Self {
+                program: program::sent::History::default(),
+                controls: control::sent::History::new(enhanced),
+                parameters: None,
+                wheel: wheel::sent::History::default(),
+                notes: note::sent::History::new(),
+                extras: extras::sent::History::new(),
+                pressure: pressure::sent::History::default(),
+                poly_pressure: None,
+                enhanced,
+            }
+        }
+
+        /// A command that sets everything to its start went out.
+        pub(crate) fn reset(&mut self) {
+            *self = Self::new(self.enhanced);
+        }
+
+        pub(crate) fn record(&mut self, at: RtpTimestamp, message: ChannelMessage, packet: u64) {
+            match message {
+                ChannelMessage::NoteOn { note, velocity, .. } if !message.is_note_off() => {
+                    self.notes.on(at, note, velocity, packet);
+                    self.extras.on(note);
+                }
+                ChannelMessage::NoteOn { note, .. } => {
+                    self.notes.off(note, packet);
+                    self.extras
+                        .off(note, extras::sent::History::DEFAULT_RELEASE);
+                }
+                ChannelMessage::NoteOff { note, velocity, .. } => {
+                    self.notes.off(note, packet);
+                    self.extras.off(note, velocity);
+                }
+                ChannelMessage::PolyPressure { note, value, .. } => self
+                    .poly_pressure
+                    .get_or_insert_with(|| Box::new(poly_pressure::sent::History::new()))
+                    .record(note, value, packet),
+                ChannelMessage::ControlChange { control, value, .. } => {
+                    self.control(control, value, packet);
+                }
+                ChannelMessage::ProgramChange { program, .. } => {
+                    self.program.record(program, packet);
+                }
+                ChannelMessage::ChannelPressure { value, .. } => {
+                    self.pressure.record(value, packet);
+                }
+                ChannelMessage::PitchBend { bend, .. } => self.wheel.record(bend, packet),
+            }
+        }
+
+        fn control(&mut self, control: Controller, value: U7, packet: u64) {
+            match control.get() {
+                98..=101 => {
+                    return self
+                        .parameters
+                        .get_or_insert_with(|| Box::new(parameter::sent::History::new()))
+                        .select(control, value, packet);
+                }
+                6 | 38 | 96 | 97 => {
+                    if let Some(parameters) = &mut self.parameters
+                        && parameters.takes_data()
+                    {
+                        return parameters.data(control, value, packet);
+                    }
+                }
+                0 => self.program.bank_msb(value),
+                32 => self.program.bank_lsb(value),
+                120 | 123..=127 => self.end_notes(),
+                121 => self.reset_controllers(),
+                _ => {}
+            }
+            self.controls.record(control, value, packet);
+        }
+
+        fn end_notes(&mut self) {
+            self.notes.clear();
+            self.extras.clear();
+            self.pressure.mark.clear();
+            if let Some(poly_pressure) = &mut self.poly_pressure {
+                poly_pressure.end_notes();
+            }
+        }
+
+        fn reset_controllers(&mut self) {
+            self.program.reset_controllers();
+            self.controls.reset();
+            self.wheel.mark.clear();
+            self.pressure.mark.clear();
+            if let Some(parameters) = &mut self.parameters {
+                parameters.reset_controllers();
+            }
+            if let Some(poly_pressure) = &mut self.poly_pressure {
+                poly_pressure.recent.clear();
+            }
+        }
+
+        /// Whether anything is unacknowledged.
+        pub(crate) fn is_pending(&self) -> bool {
+            self.program.mark.is_pending()
+                || self.controls.is_pending()
+                || self.parameters.as_ref().is_some_and(|it| it.is_pending())
+                || self.wheel.mark.is_pending()
+                || !self.notes.recent.is_empty()
+                || self.pressure.mark.is_pending()
+                || self.poly_pressure_recent().is_some_and(|it| !it.is_empty())
+        }
+
+        /// The first packet that something unacknowledged is from.
+        pub(crate) fn oldest(&self) -> Option<u64> {
+            let parameters = self.parameters.as_ref();
+            [
+                self.program.mark.packet(),
+                self.controls.oldest(),
+                parameters.and_then(|it| it.recent.oldest()),
+                parameters.and_then(|it| it.selection_mark.packet()),
+                self.wheel.mark.packet(),
+                self.notes.recent.oldest(),
+                self.pressure.mark.packet(),
+                self.poly_pressure_recent().and_then(Recent::oldest),
+            ]
+            .into_iter()
+            .flatten()
+            .min()
+        }
+
+        pub(crate) fn acknowledge(&mut self, report: u64) {
+            self.program.mark.acknowledge(report);
+            self.controls.acknowledge(report);
+            if let Some(parameters) = &mut self.parameters {
+                parameters.recent.acknowledge(report);
+                parameters.selection_mark.acknowledge(report);
+            }
+            self.wheel.mark.acknowledge(report);
+            self.notes.acknowledge(report);
+            self.pressure.mark.acknowledge(report);
+            if let Some(poly_pressure) = &mut self.poly_pressure {
+                poly_pressure.recent.acknowledge(report);
+            }
+        }
+
+        /// Drops notes from before this packet: receivers would play them again.
+        pub(crate) fn drop_notes_before(&mut self, packet: u64) {
+            self.notes.drop_before(packet);
+        }
+
+        /// The journals before the packet `since` tell only `picks`. Returns whether anything was
+        /// left out.
+        pub(crate) fn omit_except(&mut self, picks: &Picks, since: u64) -> bool {
+            let mut any = self.controls.omit_except(picks.controls, since);
+            if let Some(parameters) = &mut self.parameters {
+                any |= parameters.recent.omit_except(picks.parameters, since);
+                any |= !picks.selection && parameters.selection_mark.omit(since);
+            }
+            // A note has arrived when all that is told of it has.
+            let mut notes = picks.notes;
+            for (item, _) in self.notes.recent.iter() {
+                let on = self.notes.is_on(item);
+                let bit = item_bit(item);
+                if picks.counts & bit == 0 && self.extras.count(item, on).is_some()
+                    || picks.releases & bit == 0 && self.extras.release(item, on).is_some()
+                {
+                    notes &= !bit;
+                }
+            }
+            any |= self.notes.recent.omit_except(notes, since);
+            any |= !picks.program && self.program.mark.omit(since);
+            any |= !picks.wheel && self.wheel.mark.omit(since);
+            any |= !picks.pressure && self.pressure.mark.omit(since);
+            if let Some(poly_pressure) = &mut self.poly_pressure {
+                any |= poly_pressure.recent.omit_except(picks.poly_pressure, since);
+            }
+            any
+        }
+
+        /// The journal of the channel, if there is anything to tell.
+        pub(crate) fn journal<'b>(
+            &self,
+            channel: Channel,
+            view: &View,
+            picks: &Picks,
+            buffers: &'b mut Buffers,
+        ) -> Result<Option<ChannelJournal<'b>>, TooLong> {
+            let mut journal = ChannelJournal::new(channel);
+            journal.enhanced = self.enhanced;
+            if picks.program {
+                journal.program = self.program.chapter(view);
+            }
+            if self.controls.is_pending() {
+                journal.controls =
+                    self.controls
+                        .chapter(view, picks.controls, &mut buffers.controls);
+            }
+            if let Some(parameters) = &self.parameters
+                && parameters.is_pending()
+            {
+                let logs = &mut buffers.parameters;
+                journal.parameters =
+                    parameters.chapter(view, picks.parameters, picks.selection, logs)?;
+            }
+            if picks.wheel {
+                journal.wheel = self.wheel.chapter(view);
+            }
+            if !self.notes.recent.is_empty() {
+                journal.notes = self.notes.chapter(view, picks.notes, &mut buffers.notes);
+                let which = (picks.counts, picks.releases);
+                journal.extras = self
+                    .extras
+                    .chapter(view, &self.notes, which, &mut buffers.extras);
+            }
+            if picks.pressure {
+                journal.pressure = self.pressure.chapter(view);
+            }
+            if let Some(poly_pressure) = &self.poly_pressure
+                && !poly_pressure.recent.is_empty()
+            {
+                let logs = &mut buffers.poly_pressure;
+                journal.poly_pressure = poly_pressure.chapter(view, picks.poly_pressure, logs);
+            }
+            Ok((!journal.is_empty()).then_some(journal))
+        }
+
+        /// All that can be left out: with the packet that changed it last, and its octets.
+        pub(crate) fn pieces(&self, mut tell: impl FnMut(Piece, u64, usize)) {
+            let fixed = [
+                (Piece::Program, self.program.mark, 3),
+                (Piece::Wheel, self.wheel.mark, 2),
+                (Piece::Pressure, self.pressure.mark, 1),
+            ];
+            for (piece, mark, len) in fixed {
+                if let Some(packet) = mark.packet() {
+                    tell(piece, packet, len);
+                }
+            }
+            self.controls
+                .groups(|set, packet, len| tell(Piece::Controls(set), packet, len));
+            if let Some(parameters) = &self.parameters {
+                if let Some(packet) = parameters.selection_mark.packet() {
+                    tell(Piece::Selection, packet, 0);
+                }
+                for (item, mark) in parameters.recent.iter() {
+                    let packet = mark.packet().unwrap_or_default();
+                    let len = match parameters.open_item() {
+                        // Counted with the header.
+                        Some(open) if open == item => 0,
+                        _ => parameters.log_len(item),
+                    };
+                    tell(Piece::Parameter(item), packet, len);
+                }
+            }
+            let off = self.notes.off_members();
+            if off != 0 {
+                tell(Piece::OffBits(off), 0, self.notes.off_len());
+            }
+            for (item, mark) in self.notes.recent.iter() {
+                let packet = mark.packet().unwrap_or_default();
+                let on = self.notes.is_on(item);
+                if on {
+                    tell(Piece::Note(item), packet, 2);
+                }
+                if self.extras.count(item, on).is_some() {
+                    tell(Piece::Count(item), packet, 2);
+                }
+                if self.extras.release(item, on).is_some() {
+                    tell(Piece::Release(item), packet, 2);
+                }
+            }
+            for (item, mark) in self
+                .poly_pressure_recent()
+                .into_iter()
+                .flat_map(Recent::iter)
+            {
+                let packet = mark.packet().unwrap_or_default();
+                tell(Piece::PolyPressure(item), packet, 2);
+            }
+        }
+
+        /// Those of [`SAFETY`] that are to be told.
+        pub(crate) const fn safety_controls(&self) -> u128 {
+            self.controls.members() & SAFETY
+        }
+
+        /// The bit of the piece's chapter in the table of contents, and the octets that the chapter
+        /// has besides its pieces.
+        pub(crate) fn chapter_of(&self, piece: Piece) -> (u8, usize) {
+            match piece {
+                Piece::Program => (super::P, 0),
+                Piece::Controls(_) => (super::C, 1),
+                Piece::Parameter(_) | Piece::Selection => {
+                    let len = self.parameters.as_ref().map_or(0, |it| it.base_len());
+                    (super::M, len)
+                }
+                Piece::Wheel => (super::W, 0),
+                Piece::OffBits(_) | Piece::Note(_) => (super::N, 2),
+                Piece::Count(_) | Piece::Release(_) => (super::E, 1),
+                Piece::Pressure => (super::T, 0),
+                Piece::PolyPressure(_) => (super::A, 1),
+            }
+        }
+
+        fn poly_pressure_recent(&self) -> Option<&Recent> {
+            self.poly_pressure.as_ref().map(|it| &it.recent)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use netmidi_message::{Bend, U7};

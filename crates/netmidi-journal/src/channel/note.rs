@@ -266,6 +266,142 @@ const S: u8 = 0x80;
 const B: u8 = 0x80;
 const Y: u8 = 0x80;
 
+#[cfg(feature = "alloc")]
+pub(crate) mod sent {
+    use alloc::vec::Vec;
+
+    use netmidi_message::{Note, U7};
+    use netmidi_wire::RtpTimestamp;
+
+    use super::{NoteLog, Notes, OffBits};
+    use crate::logs::Logs;
+    use crate::recent::{Recent, View, item_bit};
+
+    /// Which notes of a channel were switched on and off.
+    #[derive(Clone, Debug)]
+    pub(crate) struct History {
+        pub(crate) recent: Recent,
+        /// 0 for a note that was switched off last.
+        velocities: [U7; 128],
+        /// When the note was switched on.
+        times: [RtpTimestamp; 128],
+        off: OffBits,
+        /// The packet with the last note-off, for the B bit.
+        last_off: u64,
+    }
+
+    impl History {
+        pub(crate) const fn new() -> Self {
+            Self {
+                recent: Recent::new(),
+                velocities: [U7::MIN; 128],
+                times: [RtpTimestamp(0); 128],
+                off: OffBits::EMPTY,
+                last_off: 0,
+            }
+        }
+
+        pub(crate) fn on(&mut self, at: RtpTimestamp, note: Note, velocity: U7, packet: u64) {
+            let index = usize::from(note.get());
+            if let Some(slot) = self.velocities.get_mut(index) {
+                *slot = velocity;
+            }
+            if let Some(slot) = self.times.get_mut(index) {
+                *slot = at;
+            }
+            self.off.remove(note);
+            self.recent.touch(note.get(), packet);
+        }
+
+        pub(crate) fn off(&mut self, note: Note, packet: u64) {
+            if let Some(slot) = self.velocities.get_mut(usize::from(note.get())) {
+                *slot = U7::MIN;
+            }
+            self.off.insert(note);
+            self.last_off = packet;
+            self.recent.touch(note.get(), packet);
+        }
+
+        /// Whether the note was switched on last.
+        pub(crate) fn is_on(&self, note: u8) -> bool {
+            self.velocity(note) != U7::MIN
+        }
+
+        pub(crate) fn acknowledge(&mut self, report: u64) {
+            self.recent.acknowledge(report);
+            self.keep_members();
+        }
+
+        pub(crate) fn drop_before(&mut self, packet: u64) {
+            self.recent.drop_before(packet);
+            self.keep_members();
+        }
+
+        /// Controllers 120 and 123 to 127.
+        pub(crate) fn clear(&mut self) {
+            self.recent.clear();
+            self.off = OffBits::EMPTY;
+        }
+
+        /// The notes that stand in OFFBITS, as bits.
+        pub(crate) const fn off_members(&self) -> u128 {
+            self.off.0.reverse_bits()
+        }
+
+        /// Octets of OFFBITS.
+        pub(crate) const fn off_len(&self) -> usize {
+            match self.off.range() {
+                Some((low, high)) => (high - low) as usize + 1,
+                None => 0,
+            }
+        }
+
+        /// The chapter with those of `told`.
+        pub(crate) fn chapter<'b>(
+            &self,
+            view: &View,
+            told: u128,
+            logs: &'b mut Vec<NoteLog>,
+        ) -> Option<Notes<'b>> {
+            logs.clear();
+            let told_on = told & !self.off_members();
+            for (note, mark) in self.recent.iter() {
+                if told_on & item_bit(note) == 0 {
+                    continue;
+                }
+                let at = self.times.get(usize::from(note))?;
+                logs.push(NoteLog {
+                    s: mark.s(view.previous),
+                    note: Note::from(U7::from_low_bits(note)),
+                    play: i64::from(view.now.distance_from(*at)) <= i64::from(view.play_window),
+                    velocity: self.velocity(note),
+                });
+            }
+            // All of OFFBITS or nothing of it.
+            let off = match self.off_members() & !told {
+                0 => self.off,
+                _ => OffBits::EMPTY,
+            };
+            if logs.is_empty() && off.is_empty() {
+                return None;
+            }
+            Notes::new(self.last_off != view.previous, Logs::new(logs)?, off)
+        }
+
+        fn velocity(&self, note: u8) -> U7 {
+            self.velocities
+                .get(usize::from(note))
+                .copied()
+                .unwrap_or_default()
+        }
+
+        const fn keep_members(&mut self) {
+            // OFFBITS has note 0 at the top.
+            self.off.0 &= self.recent.members().reverse_bits();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

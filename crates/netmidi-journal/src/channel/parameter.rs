@@ -572,6 +572,308 @@ const G: u8 = 0x80;
 const BUTTON_X: u8 = 0x40;
 const MAGNITUDE: u8 = 0x3F;
 
+#[cfg(feature = "alloc")]
+pub(crate) mod sent {
+    use alloc::vec::Vec;
+
+    use netmidi_message::{Controller, Parameter, U7, U14};
+
+    use super::{ButtonCount, Entry, ParameterLog, ParameterLogs, Parameters, Pending};
+    use crate::recent::{Mark, Recent, View, item_bit};
+
+    /// Which parameters of a channel were set.
+    #[derive(Clone, Debug)]
+    pub(crate) struct History {
+        pub(crate) recent: Recent,
+        /// At most [`MAX`](Self::MAX); an item of `recent` is a place in it.
+        parameters: Vec<Known>,
+        selection: Selection,
+        /// For a selection that no log tells: half a number, or none.
+        pub(crate) selection_mark: Mark,
+        /// The upper halves that a lower half by itself goes with.
+        registered_msb: U7,
+        non_registered_msb: U7,
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Selection {
+        /// No number came, or controller 121 came after it.
+        Nothing,
+        /// The null parameter.
+        Null,
+        Pending(Pending),
+        /// The parameter at this place.
+        Open(u8),
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    struct Known {
+        parameter: Parameter,
+        msb: Option<Entry>,
+        lsb: Option<Entry>,
+        buttons: Option<Buttons>,
+        count: u8,
+        /// Whether its last transaction began before the last controller 121.
+        stale: bool,
+        /// The packet that changed it last.
+        packet: u64,
+    }
+
+    /// Steps up and down since the last data entry.
+    #[derive(Clone, Copy, Debug, Default)]
+    struct Buttons {
+        all: ButtonCount,
+        since_reset: ButtonCount,
+        stale: bool,
+    }
+
+    impl History {
+        /// Parameters that are known at most.
+        const MAX: usize = 128;
+
+        pub(crate) const fn new() -> Self {
+            Self {
+                recent: Recent::new(),
+                parameters: Vec::new(),
+                selection: Selection::Nothing,
+                selection_mark: Mark::new(0),
+                registered_msb: U7::MAX,
+                non_registered_msb: U7::MAX,
+            }
+        }
+
+        /// Whether controllers 6, 38, 96 and 97 go to a parameter.
+        pub(crate) const fn takes_data(&self) -> bool {
+            matches!(self.selection, Selection::Pending(_) | Selection::Open(_))
+        }
+
+        /// Controllers 98 to 101.
+        pub(crate) fn select(&mut self, controller: Controller, value: U7, packet: u64) {
+            let registered = matches!(controller, Controller::RPN_MSB | Controller::RPN_LSB);
+            let msb = if registered {
+                &mut self.registered_msb
+            } else {
+                &mut self.non_registered_msb
+            };
+            if matches!(controller, Controller::RPN_MSB | Controller::NRPN_MSB) {
+                *msb = value;
+                self.selection_mark = Mark::new(packet);
+                self.selection = Selection::Pending(if registered {
+                    Pending::Registered(value)
+                } else {
+                    Pending::NonRegistered(value)
+                });
+                return;
+            }
+            let number = U14::from_parts(*msb, value);
+            if number == U14::MAX {
+                self.selection_mark = Mark::new(packet);
+                self.selection = Selection::Null;
+                return;
+            }
+            self.open(registered, number, packet);
+        }
+
+        /// Controllers 6, 38, 96 and 97, if they [go to a parameter](Self::takes_data).
+        pub(crate) fn data(&mut self, controller: Controller, value: U7, packet: u64) {
+            // The lower half of the number may be left out, if it is 0.
+            match self.selection {
+                Selection::Pending(Pending::Registered(msb)) => {
+                    self.open(true, U14::from_parts(msb, U7::MIN), packet);
+                }
+                Selection::Pending(Pending::NonRegistered(msb)) => {
+                    self.open(false, U14::from_parts(msb, U7::MIN), packet);
+                }
+                Selection::Nothing | Selection::Null | Selection::Open(_) => {}
+            }
+            let Selection::Open(item) = self.selection else {
+                return;
+            };
+            let Some(known) = self.parameters.get_mut(usize::from(item)) else {
+                return;
+            };
+            let stale = false;
+            match controller {
+                Controller::DATA_ENTRY => {
+                    known.msb = Some(Entry { value, stale });
+                    known.lsb = None;
+                    known.buttons = None;
+                }
+                Controller::DATA_ENTRY_LSB => {
+                    known.lsb = Some(Entry { value, stale });
+                    known.buttons = None;
+                }
+                Controller::DATA_INCREMENT => known.step(1),
+                _ => known.step(-1),
+            }
+            known.packet = packet;
+            self.recent.touch(item, packet);
+        }
+
+        /// Controller 121: values stay, the selection is gone.
+        pub(crate) fn reset_controllers(&mut self) {
+            for known in &mut self.parameters {
+                known.stale = true;
+                for entry in [&mut known.msb, &mut known.lsb].into_iter().flatten() {
+                    entry.stale = true;
+                }
+                if let Some(buttons) = &mut known.buttons {
+                    buttons.stale = true;
+                    buttons.since_reset = ButtonCount::default();
+                }
+            }
+            self.selection = Selection::Nothing;
+            self.selection_mark.clear();
+            self.registered_msb = U7::MAX;
+            self.non_registered_msb = U7::MAX;
+        }
+
+        pub(crate) const fn is_pending(&self) -> bool {
+            !self.recent.is_empty() || self.selection_mark.is_pending()
+        }
+
+        /// The parameter in progress: it must have a log if the chapter is there.
+        pub(crate) const fn open_item(&self) -> Option<u8> {
+            match self.selection {
+                Selection::Open(item) => Some(item),
+                _ => None,
+            }
+        }
+
+        /// Octets of the header, with the log of the parameter in progress.
+        pub(crate) fn base_len(&self) -> usize {
+            let pending = usize::from(matches!(self.selection, Selection::Pending(_)));
+            2 + pending + self.open_item().map_or(0, |item| self.log_len(item))
+        }
+
+        /// Octets of a log in the long form.
+        pub(crate) fn log_len(&self, item: u8) -> usize {
+            self.parameters.get(usize::from(item)).map_or(0, |known| {
+                let log = known.log(true);
+                4 + usize::from(log.entry_msb.is_some())
+                    + usize::from(log.entry_lsb.is_some())
+                    + 2 * usize::from(log.a_button.is_some())
+                    + 2 * usize::from(log.c_button.is_some())
+            })
+        }
+
+        /// The chapter with those of `told`, and of a selection by itself if `selection`. `Err`
+        /// when it is longer than a channel journal can be.
+        pub(crate) fn chapter<'b>(
+            &self,
+            view: &View,
+            told: u128,
+            selection: bool,
+            logs: &'b mut Vec<ParameterLog>,
+        ) -> Result<Option<Parameters<'b>>, TooLong> {
+            logs.clear();
+            let log = |item: u8, mark: Mark| {
+                let known = self.parameters.get(usize::from(item));
+                known.map(|known| known.log(mark.s(view.previous)))
+            };
+            let open = self.open_item();
+            for (item, mark) in self.recent.iter() {
+                if told & item_bit(item) != 0 && Some(item) != open {
+                    logs.extend(log(item, mark));
+                }
+            }
+            let told_open =
+                open.is_some_and(|item| told & self.recent.members() & item_bit(item) != 0);
+            if logs.is_empty() && !told_open && !(selection && self.selection_mark.is_pending()) {
+                return Ok(None);
+            }
+            // The one in progress is the last log, even if it was acknowledged.
+            logs.extend(open.and_then(|item| log(item, self.recent.mark(item))));
+            let pending = match self.selection {
+                Selection::Pending(pending) => Some(pending),
+                _ => None,
+            };
+            let s = self.selection_mark.s(view.previous);
+            Parameters::new(s, pending, open.is_some(), ParameterLogs::new(logs))
+                .map(Some)
+                .ok_or(TooLong)
+        }
+
+        /// A transaction begins.
+        fn open(&mut self, registered: bool, number: U14, packet: u64) {
+            let parameter = if registered {
+                Parameter::Registered(number)
+            } else {
+                Parameter::NonRegistered(number)
+            };
+            let item = self.place(parameter);
+            if let Some(known) = self.parameters.get_mut(usize::from(item)) {
+                known.count = known.count.wrapping_add(1);
+                known.stale = false;
+                known.packet = packet;
+            }
+            self.recent.touch(item, packet);
+            self.selection = Selection::Open(item);
+            self.selection_mark.clear();
+        }
+
+        /// Where the parameter is, if need be in place of another one.
+        fn place(&mut self, parameter: Parameter) -> u8 {
+            let mut list = self.parameters.iter();
+            if let Some(index) = list.position(|known| known.parameter == parameter) {
+                return index as u8;
+            }
+            let known = Known {
+                parameter,
+                msb: None,
+                lsb: None,
+                buttons: None,
+                count: 0,
+                stale: false,
+                packet: 0,
+            };
+            if self.parameters.len() < Self::MAX {
+                self.parameters.push(known);
+                return (self.parameters.len() - 1) as u8;
+            }
+            let unacknowledged = |item| self.recent.members() & item_bit(item) != 0;
+            let oldest = (0..).zip(&self.parameters);
+            let oldest = oldest.min_by_key(|(item, known)| (unacknowledged(*item), known.packet));
+            let item = oldest.map_or(0, |(item, _)| item);
+            self.recent.remove(item);
+            if let Some(slot) = self.parameters.get_mut(usize::from(item)) {
+                *slot = known;
+            }
+            item
+        }
+    }
+
+    /// The chapter does not fit.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct TooLong;
+
+    impl Known {
+        fn step(&mut self, by: i16) {
+            let buttons = self.buttons.get_or_insert_default();
+            for count in [&mut buttons.all, &mut buttons.since_reset] {
+                *count = ButtonCount::new(count.get() + by).unwrap_or(*count);
+            }
+            buttons.stale = false;
+        }
+
+        fn log(&self, s: bool) -> ParameterLog {
+            let mut log = ParameterLog::new(s, self.parameter);
+            log.entry_msb = self.msb;
+            log.entry_lsb = self.lsb;
+            if let Some(buttons) = self.buttons {
+                log.a_button = Some((buttons.all, buttons.stale));
+                let differs = !buttons.stale && buttons.since_reset != buttons.all;
+                log.c_button = differs.then_some(buttons.since_reset);
+            }
+            log.count = Some(Entry {
+                value: U7::from_low_bits(self.count),
+                stale: self.stale,
+            });
+            log
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -106,6 +106,76 @@ impl Log for PolyPressureLog {
 const S: u8 = 0x80;
 const X: u8 = 0x80;
 
+#[cfg(feature = "alloc")]
+pub(crate) mod sent {
+    use alloc::vec::Vec;
+
+    use netmidi_message::{Note, U7};
+
+    use super::{PolyPressure, PolyPressureLog};
+    use crate::logs::Logs;
+    use crate::recent::{Recent, View, item_bit};
+
+    /// Which pressures the keys of a channel were told.
+    #[derive(Clone, Debug)]
+    pub(crate) struct History {
+        pub(crate) recent: Recent,
+        pressures: [U7; 128],
+        /// The keys whose notes were all ended since.
+        stale: u128,
+    }
+
+    impl History {
+        pub(crate) const fn new() -> Self {
+            Self {
+                recent: Recent::new(),
+                pressures: [U7::MIN; 128],
+                stale: 0,
+            }
+        }
+
+        pub(crate) fn record(&mut self, note: Note, pressure: U7, packet: u64) {
+            if let Some(slot) = self.pressures.get_mut(usize::from(note.get())) {
+                *slot = pressure;
+            }
+            self.stale &= !item_bit(note.get());
+            self.recent.touch(note.get(), packet);
+        }
+
+        /// Controllers 120 and 123 to 127.
+        pub(crate) const fn end_notes(&mut self) {
+            self.stale = u128::MAX;
+        }
+
+        /// The chapter with those of `told`.
+        pub(crate) fn chapter<'b>(
+            &self,
+            view: &View,
+            told: u128,
+            logs: &'b mut Vec<PolyPressureLog>,
+        ) -> Option<PolyPressure<'b>> {
+            logs.clear();
+            let told = |note| told & item_bit(note) != 0;
+            logs.extend(
+                self.recent
+                    .iter()
+                    .filter(|(note, _)| told(*note))
+                    .map(|(note, mark)| PolyPressureLog {
+                        s: mark.s(view.previous),
+                        note: Note::from(U7::from_low_bits(note)),
+                        stale: self.stale & item_bit(note) != 0,
+                        pressure: self
+                            .pressures
+                            .get(usize::from(note))
+                            .copied()
+                            .unwrap_or_default(),
+                    }),
+            );
+            PolyPressure::new(true, Logs::new(logs)?)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

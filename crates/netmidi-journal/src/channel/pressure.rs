@@ -41,6 +41,35 @@ impl Pressure {
 
 encodes!(Pressure);
 
+#[cfg(feature = "alloc")]
+pub(crate) mod sent {
+    use netmidi_message::U7;
+
+    use super::Pressure;
+    use crate::recent::{Mark, View};
+
+    /// Which pressure a channel was told.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct History {
+        pub(crate) mark: Mark,
+        pressure: U7,
+    }
+
+    impl History {
+        pub(crate) const fn record(&mut self, pressure: U7, packet: u64) {
+            self.pressure = pressure;
+            self.mark = Mark::new(packet);
+        }
+
+        pub(crate) fn chapter(&self, view: &View) -> Option<Pressure> {
+            self.mark.is_pending().then_some(Pressure {
+                s: self.mark.s(view.previous),
+                pressure: self.pressure,
+            })
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -73,6 +73,64 @@ const S: u8 = 0x80;
 const B: u8 = 0x80;
 const X: u8 = 0x80;
 
+#[cfg(feature = "alloc")]
+pub(crate) mod sent {
+    use netmidi_message::U7;
+
+    use super::{Bank, Program};
+    use crate::recent::{Mark, View};
+
+    /// What a channel was told of programs.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct History {
+        pub(crate) mark: Mark,
+        program: U7,
+        /// The bank of the program.
+        bank: Option<Bank>,
+        /// The bank that the next program change will have.
+        next_bank: Option<Bank>,
+    }
+
+    impl History {
+        /// Controller 0.
+        pub(crate) const fn bank_msb(&mut self, msb: U7) {
+            self.next_bank = Some(Bank {
+                msb,
+                lsb: U7::MIN,
+                reset: false,
+            });
+        }
+
+        /// Controller 32, which counts only behind controller 0.
+        pub(crate) const fn bank_lsb(&mut self, lsb: U7) {
+            if let Some(bank) = &mut self.next_bank {
+                bank.lsb = lsb;
+            }
+        }
+
+        /// Controller 121. The bank stays, which is what X is for.
+        pub(crate) const fn reset_controllers(&mut self) {
+            if let Some(bank) = &mut self.next_bank {
+                bank.reset = true;
+            }
+        }
+
+        pub(crate) const fn record(&mut self, program: U7, packet: u64) {
+            self.program = program;
+            self.bank = self.next_bank;
+            self.mark = Mark::new(packet);
+        }
+
+        pub(crate) fn chapter(&self, view: &View) -> Option<Program> {
+            self.mark.is_pending().then_some(Program {
+                s: self.mark.s(view.previous),
+                program: self.program,
+                bank: self.bank,
+            })
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

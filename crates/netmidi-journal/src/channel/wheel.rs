@@ -46,6 +46,35 @@ impl Wheel {
 
 encodes!(Wheel);
 
+#[cfg(feature = "alloc")]
+pub(crate) mod sent {
+    use netmidi_message::Bend;
+
+    use super::Wheel;
+    use crate::recent::{Mark, View};
+
+    /// Where a channel was told that the wheel is.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct History {
+        pub(crate) mark: Mark,
+        bend: Bend,
+    }
+
+    impl History {
+        pub(crate) const fn record(&mut self, bend: Bend, packet: u64) {
+            self.bend = bend;
+            self.mark = Mark::new(packet);
+        }
+
+        pub(crate) fn chapter(&self, view: &View) -> Option<Wheel> {
+            self.mark.is_pending().then_some(Wheel {
+                s: self.mark.s(view.previous),
+                bend: self.bend,
+            })
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

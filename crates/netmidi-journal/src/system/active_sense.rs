@@ -41,6 +41,35 @@ impl ActiveSense {
 
 encodes!(ActiveSense);
 
+#[cfg(feature = "alloc")]
+pub(crate) mod sent {
+    use netmidi_message::U7;
+
+    use super::ActiveSense;
+    use crate::recent::{Mark, View};
+
+    /// How often active sense was sent.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct History {
+        pub(crate) mark: Mark,
+        count: u8,
+    }
+
+    impl History {
+        pub(crate) const fn record(&mut self, packet: u64) {
+            self.count = self.count.wrapping_add(1);
+            self.mark = Mark::new(packet);
+        }
+
+        pub(crate) fn chapter(&self, view: &View) -> Option<ActiveSense> {
+            self.mark.is_pending().then_some(ActiveSense {
+                s: self.mark.s(view.previous),
+                count: U7::from_low_bits(self.count),
+            })
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -239,6 +239,269 @@ const CHAPTERS: [(u8, Chapter); 5] = [
     (X, Chapter::X),
 ];
 
+#[cfg(feature = "alloc")]
+pub(crate) mod sent {
+    use netmidi_message::{Message, RealTime, SystemCommon, U7};
+
+    use super::{SysExLog, SysExLogs, SysExStatus, SystemJournal};
+    use super::{active_sense, sequencer, simple, sysex, timecode};
+    use crate::error::EncodeError;
+    use crate::recent::View;
+    use crate::system::sysex::sent::Effect;
+    use crate::writer::JournalWriter;
+
+    /// How many data octets of system exclusive messages can be kept.
+    pub(crate) const SYSEX_ROOM: usize = sysex::sent::History::MAX_DATA;
+
+    /// What was sent that belongs to no channel.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct History {
+        simple: simple::sent::History,
+        active_sense: active_sense::sent::History,
+        sequencer: sequencer::sent::History,
+        timecode: timecode::sent::History,
+        sysex: sysex::sent::History,
+    }
+
+    /// Which parts of a system journal are told.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Picks {
+        pub(crate) simple: bool,
+        pub(crate) active_sense: bool,
+        pub(crate) sequencer: bool,
+        pub(crate) timecode: bool,
+        /// So many logs from the first on: receivers take what is behind an unknown one as lost.
+        pub(crate) sysex: usize,
+    }
+
+    /// A part of a system journal that can be left out of it.
+    #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+    pub(crate) enum Piece {
+        Simple,
+        ActiveSense,
+        Sequencer,
+        Timecode,
+        /// The log with this index.
+        SysEx(usize),
+    }
+
+    impl Picks {
+        pub(crate) const ALL: Self = Self {
+            simple: true,
+            active_sense: true,
+            sequencer: true,
+            timecode: true,
+            sysex: usize::MAX,
+        };
+
+        pub(crate) const NONE: Self = Self {
+            simple: false,
+            active_sense: false,
+            sequencer: false,
+            timecode: false,
+            sysex: 0,
+        };
+
+        pub(crate) const fn add(&mut self, piece: Piece) {
+            match piece {
+                Piece::Simple => self.simple = true,
+                Piece::ActiveSense => self.active_sense = true,
+                Piece::Sequencer => self.sequencer = true,
+                Piece::Timecode => self.timecode = true,
+                Piece::SysEx(index) => self.sysex = index + 1,
+            }
+        }
+    }
+
+    impl History {
+        /// Records a message of this kind, but not a system exclusive one.
+        pub(crate) fn record(&mut self, message: Message<'_>, packet: u64) {
+            match message {
+                Message::Common(SystemCommon::QuarterFrame {
+                    frame_type,
+                    frame_value,
+                }) => self.timecode.quarter_frame(frame_type, frame_value, packet),
+                Message::Common(SystemCommon::SongPosition { pos }) => {
+                    self.sequencer.seek(pos, packet);
+                }
+                Message::Common(SystemCommon::SongSelect { song }) => {
+                    self.simple.song_select(song, packet);
+                }
+                Message::Common(SystemCommon::TuneRequest) => self.simple.tune_request(packet),
+                Message::RealTime(RealTime::ActiveSensing) => self.active_sense.record(packet),
+                Message::RealTime(
+                    message @ (RealTime::UndefinedF9 | RealTime::UndefinedFd | RealTime::Reset),
+                ) => self.simple.real_time(message, packet),
+                Message::RealTime(message) => self.sequencer.record(message, packet),
+                Message::Undefined(message) => self.simple.undefined(message, packet),
+                Message::Channel(_) | Message::SysEx(_) => {}
+            }
+        }
+
+        /// Records a part of a system exclusive message. Returns whether it resets the receiver:
+        /// then [`reset`](Self::reset) has been done here already.
+        pub(crate) fn record_sysex(
+            &mut self,
+            message: &[u8],
+            start: usize,
+            octets: &[u8],
+            finished: bool,
+            packet: u64,
+        ) -> bool {
+            match self.sysex.record(message, start, octets, finished, packet) {
+                Effect::None => false,
+                Effect::FullFrame(octets) => {
+                    self.timecode
+                        .full_frame(octets.map(U7::from_low_bits), packet);
+                    false
+                }
+                Effect::Reset => {
+                    self.reset_all_but_sysex();
+                    true
+                }
+            }
+        }
+
+        pub(crate) fn cancel_sysex(&mut self, packet: u64) {
+            self.sysex.cancel(packet);
+        }
+
+        /// A command that sets everything to its start goes out.
+        pub(crate) fn reset(&mut self) {
+            self.reset_all_but_sysex();
+            self.sysex.reset();
+        }
+
+        fn reset_all_but_sysex(&mut self) {
+            self.simple.clear();
+            self.active_sense.mark.clear();
+            self.sequencer.reset();
+            self.timecode.reset();
+        }
+
+        /// How many more data octets of system exclusive messages can be kept.
+        pub(crate) fn sysex_room(&self) -> usize {
+            self.sysex.room()
+        }
+
+        pub(crate) const fn sysex_dropped(&self) -> u64 {
+            self.sysex.dropped()
+        }
+
+        /// Whether anything is unacknowledged.
+        pub(crate) fn is_pending(&self) -> bool {
+            self.oldest().is_some()
+        }
+
+        /// Whether anything but active sense is.
+        pub(crate) fn is_needed(&self) -> bool {
+            self.simple.is_pending()
+                || self.sequencer.mark.is_pending()
+                || self.timecode.mark.is_pending()
+                || self.sysex.len() > 0
+        }
+
+        /// The first packet that something unacknowledged is from.
+        pub(crate) fn oldest(&self) -> Option<u64> {
+            [
+                self.simple.oldest(),
+                self.active_sense.mark.packet(),
+                self.sequencer.mark.packet(),
+                self.timecode.oldest(),
+                self.sysex.oldest(),
+            ]
+            .into_iter()
+            .flatten()
+            .min()
+        }
+
+        pub(crate) fn acknowledge(&mut self, report: u64) {
+            self.simple.acknowledge(report);
+            self.active_sense.mark.acknowledge(report);
+            self.sequencer.mark.acknowledge(report);
+            self.timecode.acknowledge(report);
+            self.sysex.acknowledge(report);
+        }
+
+        /// The journals before the packet `since` tell only `picks`. Returns whether anything was
+        /// left out.
+        pub(crate) fn omit_except(&mut self, picks: &Picks, since: u64) -> bool {
+            let mut any = self.sysex.omit_from(picks.sysex, since);
+            any |= !picks.simple && self.simple.omit(since);
+            any |= !picks.active_sense && self.active_sense.mark.omit(since);
+            any |= !picks.sequencer && self.sequencer.mark.omit(since);
+            any |= !picks.timecode && self.timecode.omit(since);
+            any
+        }
+
+        /// Writes the system journal, if there is anything to tell.
+        pub(crate) fn write(
+            &self,
+            view: &View,
+            picks: &Picks,
+            writer: &mut JournalWriter<'_>,
+        ) -> Result<(), EncodeError> {
+            let mut journal = SystemJournal::new();
+            if picks.simple {
+                journal.simple = self.simple.chapter(view);
+            }
+            if picks.active_sense {
+                journal.active_sense = self.active_sense.chapter(view);
+            }
+            if picks.sequencer {
+                journal.sequencer = self.sequencer.chapter(view);
+            }
+            if picks.timecode {
+                journal.timecode = self.timecode.chapter(view);
+            }
+            if picks.sysex > 0 && self.sysex.len() > 0 {
+                let blank = SysExLog::new(true, SysExStatus::Finished);
+                let mut logs = [blank; sysex::sent::History::MAX_LOGS];
+                let mut len = 0;
+                let told = self.sysex.logs(view).take(picks.sysex);
+                for (slot, (log, ..)) in logs.iter_mut().zip(told) {
+                    *slot = log;
+                    len += 1;
+                }
+                let logs = logs.get(..len).unwrap_or_default();
+                // The S bit of the first log speaks for all; the others have their own.
+                journal.sysex = SysExLogs::new(logs);
+                return writer.system(&journal);
+            }
+            if journal.is_empty() {
+                return Ok(());
+            }
+            writer.system(&journal)
+        }
+
+        /// All that can be left out: with the packet that changed it last, its octets, and whether
+        /// it sets everything to its start.
+        pub(crate) fn pieces(&self, view: &View, mut tell: impl FnMut(Piece, u64, usize, bool)) {
+            if let Some(simple) = self.simple.chapter(view) {
+                let resets = self.simple.holds_reset();
+                tell(Piece::Simple, 0, simple.encoded_len(), resets);
+            }
+            if let Some(packet) = self.active_sense.mark.packet() {
+                tell(Piece::ActiveSense, packet, 1, false);
+            }
+            if let (Some(sequencer), Some(packet)) =
+                (self.sequencer.chapter(view), self.sequencer.mark.packet())
+            {
+                tell(Piece::Sequencer, packet, sequencer.encoded_len(), false);
+            }
+            if let (Some(timecode), Some(packet)) =
+                (self.timecode.chapter(view), self.timecode.mark.packet())
+            {
+                tell(Piece::Timecode, packet, timecode.encoded_len(), false);
+            }
+            for (index, (_, packet, len)) in self.sysex.logs(view).enumerate() {
+                let resets = index == 0 && self.sysex.begins_with_reset();
+                tell(Piece::SysEx(index), packet, len, resets);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use netmidi_message::U7;

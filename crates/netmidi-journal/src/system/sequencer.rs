@@ -121,6 +121,94 @@ const D: u8 = 0x20;
 const C: u8 = 0x10;
 const T: u8 = 0x08;
 
+#[cfg(feature = "alloc")]
+pub(crate) mod sent {
+    use netmidi_message::{RealTime, U14};
+
+    use super::Sequencer;
+    use crate::recent::{Mark, View};
+
+    /// Where the sequencer was sent to.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct History {
+        pub(crate) mark: Mark,
+        /// `None` as long as nothing has set it.
+        state: Option<State>,
+    }
+
+    #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+    struct State {
+        running: bool,
+        played: bool,
+        position: u32,
+        /// Whether Start came later than Continue.
+        started: bool,
+    }
+
+    impl History {
+        /// Clock, Start, Continue or Stop.
+        pub(crate) fn record(&mut self, message: RealTime, packet: u64) {
+            let mut state = self.state.unwrap_or_default();
+            match message {
+                RealTime::TimingClock if !state.running => return,
+                RealTime::TimingClock if !state.played => state.played = true,
+                RealTime::TimingClock => {
+                    state.position = (state.position + 1) % Sequencer::POSITIONS;
+                }
+                RealTime::Start => {
+                    state = State {
+                        running: true,
+                        started: true,
+                        ..State::default()
+                    };
+                }
+                RealTime::Continue => {
+                    state.running = true;
+                    state.started = false;
+                }
+                RealTime::Stop => state.running = false,
+                _ => return,
+            }
+            self.set(state, packet);
+        }
+
+        /// Song position, in units of six clocks.
+        pub(crate) fn seek(&mut self, sixteenths: U14, packet: u64) {
+            let mut state = self.state.unwrap_or_default();
+            state.position = 6 * u32::from(sixteenths.get());
+            state.played = false;
+            self.set(state, packet);
+        }
+
+        /// A command that sets everything to its start went out.
+        pub(crate) fn reset(&mut self) {
+            *self = Self::default();
+        }
+
+        pub(crate) fn chapter(&self, view: &View) -> Option<Sequencer> {
+            self.mark.packet()?;
+            let state = self.state?;
+            let mut chapter = Sequencer::at(state.position);
+            chapter.s = self.mark.s(view.previous);
+            chapter.running = state.running;
+            chapter.played = state.played;
+            if state.running && !state.played && !state.started && state.position == 0 {
+                // Without CLOCK it would say Start.
+                chapter.clock = Some(0);
+            }
+            Some(chapter)
+        }
+
+        /// What changes nothing needs no repair.
+        fn set(&mut self, state: State, packet: u64) {
+            if self.state != Some(state) {
+                self.state = Some(state);
+                self.mark = Mark::new(packet);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -459,6 +459,185 @@ const UNDEFINED_L: u8 = 0x10;
 const DSZ: u8 = 0x0C;
 const REAL_TIME_L: u8 = 0x20;
 
+#[cfg(feature = "alloc")]
+pub(crate) mod sent {
+    use alloc::vec::Vec;
+
+    use netmidi_message::{RealTime, U7, Undefined, UndefinedStatus};
+
+    use super::{CountLog, DataSize, LogData, RealTimeLog, Simple, SongLog, UndefinedLog};
+    use crate::recent::{Mark, View};
+
+    /// Which simple commands were sent.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct History {
+        reset: Counter,
+        tune_request: Counter,
+        song: U7,
+        song_mark: Mark,
+        f4: UndefinedCommand,
+        f5: UndefinedCommand,
+        f9: Counter,
+        fd: Counter,
+    }
+
+    #[derive(Clone, Copy, Debug, Default)]
+    struct Counter {
+        mark: Mark,
+        count: u8,
+    }
+
+    #[derive(Clone, Debug, Default)]
+    struct UndefinedCommand {
+        counter: Counter,
+        /// The data of the last one.
+        data: Vec<u8>,
+    }
+
+    impl History {
+        /// Data octets of F4 and F5 that are kept. Commands with more have no log.
+        const MAX_DATA: usize = 64;
+
+        /// Reset, F9 and FD.
+        pub(crate) const fn real_time(&mut self, message: RealTime, packet: u64) {
+            match message {
+                RealTime::Reset => self.reset.add(packet),
+                RealTime::UndefinedF9 => self.f9.add(packet),
+                RealTime::UndefinedFd => self.fd.add(packet),
+                _ => {}
+            }
+        }
+
+        pub(crate) const fn tune_request(&mut self, packet: u64) {
+            self.tune_request.add(packet);
+        }
+
+        pub(crate) const fn song_select(&mut self, song: U7, packet: u64) {
+            self.song = song;
+            self.song_mark = Mark::new(packet);
+        }
+
+        /// F4 and F5.
+        pub(crate) fn undefined(&mut self, message: Undefined<'_>, packet: u64) {
+            let command = match message.status() {
+                UndefinedStatus::F4 => &mut self.f4,
+                UndefinedStatus::F5 => &mut self.f5,
+            };
+            command.counter.add(packet);
+            command.data.clear();
+            if message.data().len() <= Self::MAX_DATA {
+                command.data.extend_from_slice(message.data());
+            } else {
+                command.counter.mark.clear();
+            }
+        }
+
+        /// A command that sets everything to its start went out. Counters run on.
+        pub(crate) fn clear(&mut self) {
+            self.marks().for_each(Mark::clear);
+        }
+
+        pub(crate) fn acknowledge(&mut self, report: u64) {
+            self.marks().for_each(|mark| mark.acknowledge(report));
+        }
+
+        pub(crate) fn omit(&mut self, since: u64) -> bool {
+            let mut any = false;
+            for mark in self.marks() {
+                any |= mark.omit(since);
+            }
+            any
+        }
+
+        pub(crate) fn is_pending(&self) -> bool {
+            self.oldest().is_some()
+        }
+
+        /// Whether it holds a reset.
+        pub(crate) const fn holds_reset(&self) -> bool {
+            self.reset.mark.is_pending()
+        }
+
+        pub(crate) fn oldest(&self) -> Option<u64> {
+            [
+                self.reset.mark,
+                self.tune_request.mark,
+                self.song_mark,
+                self.f4.counter.mark,
+                self.f5.counter.mark,
+                self.f9.mark,
+                self.fd.mark,
+            ]
+            .into_iter()
+            .filter_map(Mark::packet)
+            .min()
+        }
+
+        pub(crate) fn chapter(&self, view: &View) -> Option<Simple<'_>> {
+            if !self.is_pending() {
+                return None;
+            }
+            let mut chapter = Simple::new();
+            chapter.reset = self.reset.log(view);
+            chapter.tune_request = self.tune_request.log(view);
+            chapter.song_select = self.song_mark.is_pending().then_some(SongLog {
+                s: self.song_mark.s(view.previous),
+                song: self.song,
+            });
+            chapter.f4 = self.f4.log(view);
+            chapter.f5 = self.f5.log(view);
+            chapter.f9 = self.f9.real_time_log(view);
+            chapter.fd = self.fd.real_time_log(view);
+            Some(chapter)
+        }
+
+        fn marks(&mut self) -> impl Iterator<Item = &mut Mark> {
+            [
+                &mut self.reset.mark,
+                &mut self.tune_request.mark,
+                &mut self.song_mark,
+                &mut self.f4.counter.mark,
+                &mut self.f5.counter.mark,
+                &mut self.f9.mark,
+                &mut self.fd.mark,
+            ]
+            .into_iter()
+        }
+    }
+
+    impl Counter {
+        const fn add(&mut self, packet: u64) {
+            self.count = self.count.wrapping_add(1);
+            self.mark = Mark::new(packet);
+        }
+
+        fn log(&self, view: &View) -> Option<CountLog> {
+            self.mark.is_pending().then_some(CountLog {
+                s: self.mark.s(view.previous),
+                count: U7::from_low_bits(self.count),
+            })
+        }
+
+        fn real_time_log(&self, view: &View) -> Option<RealTimeLog<'static>> {
+            let log = RealTimeLog::new(self.mark.s(view.previous), Some(self.count));
+            self.mark.is_pending().then_some(log)
+        }
+    }
+
+    impl UndefinedCommand {
+        fn log(&self, view: &View) -> Option<UndefinedLog<'_>> {
+            self.counter.mark.packet()?;
+            UndefinedLog::new(
+                self.counter.mark.s(view.previous),
+                DataSize::of(self.data.len()),
+                // Also beside VALUE: the same command again would go unnoticed.
+                Some(self.counter.count),
+                LogData::new(&self.data),
+            )
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

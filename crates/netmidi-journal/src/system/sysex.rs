@@ -298,6 +298,364 @@ const D: u8 = 0x08;
 const L: u8 = 0x04;
 const STA: u8 = 0x03;
 
+#[cfg(feature = "alloc")]
+pub(crate) mod sent {
+    use alloc::vec::Vec;
+
+    use super::{LogData, SysExLog, SysExStatus};
+    use crate::recent::{Mark, View};
+    use crate::value::FirstIndex;
+
+    /// Which system exclusive messages were sent, with those of their octets that are
+    /// unacknowledged.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct History {
+        /// Messages so far.
+        count: u8,
+        /// At most [`MAX_LOGS`](Self::MAX_LOGS), oldest first.
+        items: Vec<Item>,
+        /// The pieces of all items, in their order.
+        pieces: Vec<Piece>,
+        /// The octets of all pieces, at most [`MAX_DATA`](Self::MAX_DATA).
+        data: Vec<u8>,
+        open: Option<Open>,
+        dropped: u64,
+    }
+
+    /// A message of which something is unacknowledged.
+    #[derive(Clone, Copy, Debug)]
+    struct Item {
+        count: u8,
+        status: SysExStatus,
+        resets: bool,
+        /// Octets of the message in front of those that are kept.
+        first: usize,
+        /// Octets that are kept.
+        len: usize,
+        pieces: usize,
+    }
+
+    /// What one packet held of a message.
+    #[derive(Clone, Copy, Debug)]
+    struct Piece {
+        mark: Mark,
+        len: usize,
+    }
+
+    /// The message that is not finished.
+    #[derive(Clone, Copy, Debug)]
+    struct Open {
+        count: u8,
+        /// Octets of it that went out.
+        sent: usize,
+    }
+
+    /// What a part of a message has done.
+    #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+    pub(crate) enum Effect {
+        None,
+        /// It has finished an MTC full frame, which chapter F keeps.
+        FullFrame([u8; 4]),
+        /// It has finished a command that resets the receiver.
+        Reset,
+    }
+
+    impl History {
+        /// Octets that are kept. With all logs and all that the other chapters may need they fit
+        /// into one system journal.
+        pub(crate) const MAX_DATA: usize = 640;
+        /// Logs at most.
+        pub(crate) const MAX_LOGS: usize = 32;
+        /// Pieces at most; a message in more packets is acknowledged in larger steps.
+        const MAX_PIECES: usize = 256;
+
+        /// How many more octets can be kept.
+        pub(crate) fn room(&self) -> usize {
+            let has_log = self.open_item().is_some();
+            if self.items.len() >= Self::MAX_LOGS && !has_log {
+                return 0;
+            }
+            Self::MAX_DATA - self.data.len()
+        }
+
+        /// Messages that could not be kept until they were acknowledged.
+        pub(crate) const fn dropped(&self) -> u64 {
+            self.dropped
+        }
+
+        /// These octets of a message, from `start` on, go out; `message` is all of it.
+        pub(crate) fn record(
+            &mut self,
+            message: &[u8],
+            start: usize,
+            octets: &[u8],
+            finished: bool,
+            packet: u64,
+        ) -> Effect {
+            if start == 0 {
+                self.cancel(packet);
+            }
+            let open = self.open.take().unwrap_or_else(|| {
+                self.count = self.count.wrapping_add(1);
+                Open {
+                    count: self.count,
+                    sent: start,
+                }
+            });
+            if finished && let [0x7F, _, 1, 1, hr, mn, sc, fr] = *message {
+                if self.last_is(open.count, SysExStatus::Unfinished) {
+                    self.pop();
+                }
+                return Effect::FullFrame([hr, mn, sc, fr]);
+            }
+            self.keep(open, octets, packet);
+            if !finished {
+                self.open = Some(Open {
+                    sent: start + octets.len(),
+                    ..open
+                });
+                return Effect::None;
+            }
+            let resets = is_reset(message);
+            let last = self.items.last_mut();
+            match last.filter(|it| it.count == open.count && it.status == SysExStatus::Unfinished) {
+                Some(item) => {
+                    item.status = SysExStatus::Finished;
+                    item.resets = resets;
+                    if resets {
+                        self.keep_last();
+                    }
+                }
+                None if resets => self.clear(),
+                None => {}
+            }
+            if resets { Effect::Reset } else { Effect::None }
+        }
+
+        /// The message that is not finished will not be.
+        pub(crate) fn cancel(&mut self, packet: u64) {
+            let Some(open) = self.open.take() else {
+                return;
+            };
+            if self.last_is(open.count, SysExStatus::Unfinished) {
+                self.pop();
+            }
+            if self.items.len() >= Self::MAX_LOGS {
+                self.drop_oldest();
+            }
+            self.items.push(Item {
+                count: open.count,
+                status: SysExStatus::Cancelled,
+                resets: false,
+                first: 0,
+                len: 0,
+                pieces: 1,
+            });
+            self.pieces.push(Piece {
+                mark: Mark::new(packet),
+                len: 0,
+            });
+        }
+
+        /// A reset went out. What comes before it is gone, but not a message in progress.
+        pub(crate) fn reset(&mut self) {
+            if self.open_item().is_some() {
+                self.keep_last();
+            } else {
+                self.clear();
+            }
+        }
+
+        pub(crate) const fn len(&self) -> usize {
+            self.items.len()
+        }
+
+        /// Whether the first log is that of a command that resets the receiver.
+        pub(crate) fn begins_with_reset(&self) -> bool {
+            self.items.first().is_some_and(|item| item.resets)
+        }
+
+        pub(crate) fn oldest(&self) -> Option<u64> {
+            self.pieces.first()?.mark.packet()
+        }
+
+        pub(crate) fn acknowledge(&mut self, report: u64) {
+            let (mut piece, mut octet) = (0, 0);
+            let Self {
+                items,
+                pieces,
+                data,
+                ..
+            } = self;
+            items.retain_mut(|item| {
+                while item.pieces > 0
+                    && let Some(it) = pieces.get(piece)
+                    && it.mark.is_covered(report)
+                {
+                    data.drain(octet..octet + it.len);
+                    item.first += it.len;
+                    item.len -= it.len;
+                    item.pieces -= 1;
+                    pieces.remove(piece);
+                }
+                piece += item.pieces;
+                octet += item.len;
+                item.pieces > 0
+            });
+        }
+
+        /// The journals before the packet `since` tell only the first `told` logs. Returns whether
+        /// any was left out.
+        pub(crate) fn omit_from(&mut self, told: usize, since: u64) -> bool {
+            let told_pieces = self.items.iter().take(told).map(|item| item.pieces).sum();
+            let left_out = self.pieces.get_mut(told_pieces..).unwrap_or_default();
+            left_out.iter_mut().for_each(|piece| {
+                piece.mark.omit(since);
+            });
+            !left_out.is_empty()
+        }
+
+        /// The logs, with the packet that changed each last and its octets.
+        pub(crate) fn logs(&self, view: &View) -> impl Iterator<Item = (SysExLog<'_>, u64, usize)> {
+            let (mut pieces, mut data) = (self.pieces.as_slice(), self.data.as_slice());
+            self.items.iter().map(move |item| {
+                let (own, rest) = pieces
+                    .split_at_checked(item.pieces)
+                    .unwrap_or((pieces, &[]));
+                let (octets, more) = data.split_at_checked(item.len).unwrap_or((data, &[]));
+                (pieces, data) = (rest, more);
+                let mark = own.last().map(|piece| piece.mark).unwrap_or_default();
+                let mut log = SysExLog::new(mark.s(view.previous), item.status);
+                log.count = Some(item.count);
+                log.data = LogData::new(octets);
+                if item.first > 0 && item.status != SysExStatus::Cancelled {
+                    // `keep` has held it against the bound.
+                    let first = u32::try_from(item.first).unwrap_or(u32::MAX);
+                    log.first = Some(FirstIndex::from_low_bits(first));
+                }
+                let len = 2 + log.first.map_or(0, first_len) + item.len;
+                (log, mark.packet().unwrap_or_default(), len)
+            })
+        }
+
+        /// Puts octets behind those of the message that are there already.
+        fn keep(&mut self, open: Open, octets: &[u8], packet: u64) {
+            let is_new = !self.last_is(open.count, SysExStatus::Unfinished);
+            let first_max = FirstIndex::MAX.get() as usize;
+            if octets.len() > Self::MAX_DATA || open.sent > first_max || !octets.is_ascii() {
+                if !is_new {
+                    self.pop();
+                }
+                self.dropped += 1;
+                return;
+            }
+            let mut is_new = is_new;
+            while self.data.len() + octets.len() > Self::MAX_DATA
+                || is_new && self.items.len() >= Self::MAX_LOGS
+            {
+                self.drop_oldest();
+                is_new = !self.last_is(open.count, SysExStatus::Unfinished);
+            }
+            self.data.extend_from_slice(octets);
+            let mark = Mark::new(packet);
+            let is_full = self.pieces.len() >= Self::MAX_PIECES;
+            let Some(item) = self.items.last_mut().filter(|_| !is_new) else {
+                self.items.push(Item {
+                    count: open.count,
+                    status: SysExStatus::Unfinished,
+                    resets: false,
+                    first: open.sent,
+                    len: octets.len(),
+                    pieces: 1,
+                });
+                let len = octets.len();
+                return self.pieces.push(Piece { mark, len });
+            };
+            item.len += octets.len();
+            match self.pieces.last_mut() {
+                Some(last) if is_full || last.mark == mark => {
+                    last.mark = mark;
+                    last.len += octets.len();
+                }
+                _ => {
+                    item.pieces += 1;
+                    let len = octets.len();
+                    self.pieces.push(Piece { mark, len });
+                }
+            }
+        }
+
+        fn open_item(&self) -> Option<&Item> {
+            let open = self.open?;
+            let last = self.items.last();
+            last.filter(|it| it.count == open.count && it.status == SysExStatus::Unfinished)
+        }
+
+        fn last_is(&self, count: u8, status: SysExStatus) -> bool {
+            let last = self.items.last();
+            last.is_some_and(|item| item.count == count && item.status == status)
+        }
+
+        /// Drops the last item.
+        fn pop(&mut self) {
+            if let Some(item) = self.items.pop() {
+                self.data.truncate(self.data.len() - item.len);
+                self.pieces.truncate(self.pieces.len() - item.pieces);
+            }
+        }
+
+        /// Drops all items but the last.
+        fn keep_last(&mut self) {
+            if let Some(item) = self.items.last().copied() {
+                self.data.drain(..self.data.len() - item.len);
+                self.pieces.drain(..self.pieces.len() - item.pieces);
+                self.items.drain(..self.items.len() - 1);
+            }
+        }
+
+        fn clear(&mut self) {
+            self.items.clear();
+            self.pieces.clear();
+            self.data.clear();
+        }
+
+        /// Drops the oldest item for good; of the one in progress the oldest piece, for the rest of
+        /// it is of use to whoever has the beginning.
+        fn drop_oldest(&mut self) {
+            let in_progress = self.items.len() == 1;
+            let Some(item) = self.items.first_mut() else {
+                return;
+            };
+            self.dropped += 1;
+            if in_progress && item.status == SysExStatus::Unfinished && item.pieces > 1 {
+                let len = self.pieces.remove(0).len;
+                self.data.drain(..len);
+                item.first += len;
+                item.len -= len;
+                item.pieces -= 1;
+                return;
+            }
+            let item = self.items.remove(0);
+            self.data.drain(..item.len);
+            self.pieces.drain(..item.pieces);
+        }
+    }
+
+    /// GM on and off, GM2 on, DLS on and off: they reset the receiver (RFC 6295 §A.1).
+    pub(crate) const fn is_reset(data: &[u8]) -> bool {
+        matches!(
+            data,
+            [0x7E, _, 0x09, 0x00 | 0x01 | 0x03] | [0x7E, _, 0x0A, 0x01 | 0x02]
+        )
+    }
+
+    /// Octets of FIRST.
+    fn first_len(first: FirstIndex) -> usize {
+        let bits = u32::BITS - first.get().leading_zeros();
+        bits.div_ceil(7).max(1) as usize
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

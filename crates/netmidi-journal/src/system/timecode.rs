@@ -129,6 +129,143 @@ const P: u8 = 0x20;
 const Q: u8 = 0x10;
 const D: u8 = 0x08;
 
+#[cfg(feature = "alloc")]
+pub(crate) mod sent {
+    use netmidi_message::{Direction, SystemCommon, TimeCode, TimeCodeAssembler, U3, U4, U7};
+
+    use super::{Complete, Timecode};
+    use crate::recent::{Mark, View};
+
+    /// Which time code was sent.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct History {
+        pub(crate) mark: Mark,
+        complete: Option<Complete>,
+        complete_mark: Mark,
+        assembler: TimeCodeAssembler,
+        /// The quarter frames of the run.
+        pieces: [U4; 8],
+        run: Run,
+    }
+
+    /// What the last quarter frames are.
+    #[derive(Clone, Copy, Debug, Default)]
+    enum Run {
+        /// Nothing: none came, or they make no time, or a full frame came later.
+        #[default]
+        None,
+        Open {
+            reverse: bool,
+            last: u8,
+        },
+        Ended {
+            reverse: bool,
+        },
+    }
+
+    impl History {
+        pub(crate) fn quarter_frame(&mut self, frame_type: U3, frame_value: U4, packet: u64) {
+            let last = frame_type.get();
+            let next = match self.run {
+                Run::Open {
+                    reverse: false,
+                    last,
+                } => Some((last + 1, false)),
+                Run::Open {
+                    reverse: true,
+                    last,
+                } => last.checked_sub(1).map(|it| (it, true)),
+                Run::None | Run::Ended { .. } => None,
+            };
+            let reverse = match next {
+                Some((expected, reverse)) if expected == last => Some(reverse),
+                _ => {
+                    self.pieces = [U4::MIN; 8];
+                    match last {
+                        0 => Some(false),
+                        7 => Some(true),
+                        _ => None,
+                    }
+                }
+            };
+            if let Some(slot) = self.pieces.get_mut(usize::from(last)) {
+                *slot = frame_value;
+            }
+            let time = self.assembler.push(SystemCommon::QuarterFrame {
+                frame_type,
+                frame_value,
+            });
+            let end = |reverse| if reverse { 0 } else { 7 };
+            self.run = match reverse {
+                None => Run::None,
+                Some(reverse) if next.is_some() && last == end(reverse) => Run::Ended { reverse },
+                Some(reverse) => Run::Open { reverse, last },
+            };
+            if let Some(time) = time {
+                self.complete = Some(Complete::QuarterFrames(match time.direction {
+                    Direction::Forward => nibbles(time.now()),
+                    Direction::Reverse => self.pieces,
+                }));
+                self.complete_mark = Mark::new(packet);
+            }
+            self.mark = Mark::new(packet);
+        }
+
+        /// Hours with the rate, minutes, seconds and frames.
+        pub(crate) fn full_frame(&mut self, octets: [U7; 4], packet: u64) {
+            self.complete = Some(Complete::FullFrame(octets));
+            self.complete_mark = Mark::new(packet);
+            self.assembler.reset();
+            self.run = Run::None;
+            self.mark = Mark::new(packet);
+        }
+
+        /// A command that sets everything to its start went out.
+        pub(crate) fn reset(&mut self) {
+            *self = Self::default();
+        }
+
+        pub(crate) fn acknowledge(&mut self, report: u64) {
+            self.mark.acknowledge(report);
+            self.complete_mark.acknowledge(report);
+        }
+
+        pub(crate) fn omit(&mut self, since: u64) -> bool {
+            self.complete_mark.omit(since);
+            self.mark.omit(since)
+        }
+
+        pub(crate) fn oldest(&self) -> Option<u64> {
+            // The complete time, if that is unacknowledged, is the older one.
+            self.complete_mark.packet().or(self.mark.packet())
+        }
+
+        pub(crate) fn chapter(&self, view: &View) -> Option<Timecode> {
+            self.mark.packet()?;
+            let (reverse, partial) = match self.run {
+                Run::None => (false, None),
+                Run::Open { reverse, last } => (reverse, Some((last, self.pieces))),
+                Run::Ended { reverse } => (reverse, None),
+            };
+            let rest = if reverse { 0 } else { 7 };
+            Some(Timecode {
+                s: self.mark.s(view.previous),
+                reverse,
+                point: U3::from_low_bits(partial.map_or(rest, |(last, _)| last)),
+                complete: self.complete.filter(|_| self.complete_mark.is_pending()),
+                partial: partial.map(|(_, pieces)| pieces),
+            })
+        }
+    }
+
+    fn nibbles(time: TimeCode) -> [U4; 8] {
+        time.to_quarter_frames().map(|message| match message {
+            SystemCommon::QuarterFrame { frame_value, .. } => frame_value,
+            _ => U4::MIN,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
