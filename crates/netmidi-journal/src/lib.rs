@@ -61,7 +61,9 @@ mod header;
 mod journal;
 mod logs;
 mod parse;
+#[cfg(feature = "alloc")]
 mod recorder;
+#[cfg(feature = "alloc")]
 mod repairer;
 mod system;
 mod value;
@@ -75,7 +77,9 @@ pub use channel::{
 pub use error::{Chapter, EncodeError, JournalError};
 pub use journal::{Channels, Journal, Salvaged};
 pub use logs::{Log, LogIter, Logs};
+#[cfg(feature = "alloc")]
 pub use recorder::{Form, Recorder, RecorderConfig, Written};
+#[cfg(feature = "alloc")]
 pub use repairer::{Arrival, Joined, Repair, Repairer, RepairerConfig};
 pub use system::{
     ActiveSense, Complete, CountLog, DataSize, LogData, RealTimeLog, Sequencer, Simple, SongLog,
