@@ -418,38 +418,33 @@ pub(crate) mod receiver {
                 .or(last_known.filter(|_| known == logs.len()))
                 .map(|number| self.count.wrapping_sub(number));
 
-            let mut lost = logs.iter().take(end).skip(known).peekable();
-            if end > known && lost.clone().any(|log| log.status != SysExStatus::Cancelled) {
-                while lost
-                    .next_if(|log| log.status == SysExStatus::Cancelled)
-                    .is_some()
-                {}
-                if let Some(partial) = self.partial {
-                    if let Some(log) = lost.next_if(|log| self.continues(partial, log)) {
-                        accounted = accounted.wrapping_sub(1);
-                        self.take_log(
-                            &log,
-                            partial.ext,
-                            partial.missing > 0,
-                            limit,
-                            &mut told,
-                            timecode,
-                            out,
-                        );
-                        accounted = accounted.wrapping_add(1);
-                    } else if end == logs.len() {
-                        self.abandon();
+            let mut lost = logs.iter().take(end).skip(known).filter(is_ours).peekable();
+            if let Some(log) = lost.peek().copied()
+                && let Some(partial) = self.partial
+            {
+                if self.continues(partial, &log) {
+                    lost.next();
+                    self.go_on(partial, &log, limit, &mut told);
+                    if log.status != SysExStatus::Unfinished
+                        && self.complete(out.stamp.ext, false) == Step::Complete
+                    {
+                        let data = core::mem::take(&mut self.data);
+                        execute(&data, &mut told, timecode, out);
+                        self.data = data;
                     }
+                } else if end == logs.len() {
+                    // The sender has begun another, so this one was cancelled.
+                    self.abandon();
                 }
-            } else if last.is_some_and(|it| it.status == SysExStatus::Cancelled && !out.skips(it.s))
+            } else if end == logs.len()
+                && lost.peek().is_none()
+                && last.is_some_and(|it| it.status == SysExStatus::Cancelled && !out.skips(it.s))
             {
                 self.abandon();
             }
             for log in lost {
-                if log.status != SysExStatus::Cancelled {
-                    accounted = accounted.wrapping_add(1);
-                    self.take_log(&log, out.stamp.ext, false, limit, &mut told, timecode, out);
-                }
+                accounted = accounted.wrapping_add(1);
+                self.take_log(&log, limit, &mut told, timecode, out);
             }
             if end > known && end == logs.len() {
                 after_last = Some(if out.catching_up.is_some() {
@@ -510,7 +505,7 @@ pub(crate) mod receiver {
                         from = at + 1;
                         number = self.take_match(at, &log);
                     }
-                    None if log.status == SysExStatus::Cancelled => number = None,
+                    None if !is_ours(&log) => number = None,
                     None if out.skips(log.s) || index < skip => number = None,
                     None => return (index, number),
                 }
@@ -603,59 +598,110 @@ pub(crate) mod receiver {
             own.iter().all(|octet| data.next() == Some(*octet))
         }
 
-        /// A message of which this log is all that there is, or the rest.
-        #[expect(clippy::too_many_arguments, reason = "the parts of two models")]
+        /// The log has the message in progress, and more of it.
+        fn go_on(
+            &mut self,
+            mut partial: Partial,
+            log: &SysExLog<'_>,
+            limit: usize,
+            told: &mut SysExRepair,
+        ) {
+            match first(log).checked_sub(partial.missing) {
+                Some(known) => self.data.truncate(known),
+                None => {
+                    self.data.clear();
+                    partial.missing = first(log);
+                }
+            }
+            self.data.extend(log.data.iter().flat_map(LogData::iter));
+            partial.count = log.count.unwrap_or(partial.count);
+            if partial.missing == 0 && self.data.len() > limit {
+                told.lost = told.lost.saturating_add(1);
+                partial.missing = self.give_up();
+            }
+            self.partial = Some(partial);
+        }
+
+        /// Of a message that is too long keeps what shows that it has come. Returns how many
+        /// octets that leaves out.
+        fn give_up(&mut self) -> usize {
+            let surplus = self.data.len().saturating_sub(MAX_TAIL).max(1);
+            self.data.drain(..surplus);
+            surplus
+        }
+
+        /// A message of which nothing has come.
         fn take_log(
             &mut self,
             log: &SysExLog<'_>,
-            begun: u64,
-            given_up: bool,
             limit: usize,
             told: &mut SysExRepair,
             timecode: &mut TimecodeModel,
             out: &mut Repairs<'_>,
         ) {
             let first = first(log);
-            let mut missing = first;
-            match self.partial {
-                Some(partial) if first >= partial.missing => {
-                    self.data.truncate(first - partial.missing);
-                    missing = partial.missing;
-                }
-                _ => self.data.clear(),
-            }
-            self.data.extend(log.data.iter().flat_map(LogData::iter));
-            if missing == 0 && self.data.len() > limit {
-                // What is kept of it shows that it has come.
-                let surplus = self.data.len().saturating_sub(MAX_TAIL).max(1);
-                self.data.drain(..surplus);
-                missing = surplus;
-            }
-            if missing > 0 && !given_up {
-                told.lost = told.lost.saturating_add(1);
-            }
-            self.partial = Some(Partial {
-                missing,
-                ext: begun,
-                count: log.count.unwrap_or(self.count),
-            });
+            let count = log.count.unwrap_or(self.count);
+            let ext = out.stamp.ext;
+            let octets = log.data.iter().flat_map(LogData::iter);
             if log.status == SysExStatus::Unfinished {
+                self.data.clear();
+                self.data.extend(octets);
+                let mut missing = first;
+                if missing == 0 && self.data.len() > limit {
+                    missing = self.give_up();
+                }
+                told.lost = told.lost.saturating_add(u8::from(missing > 0));
+                self.partial = Some(Partial {
+                    missing,
+                    ext,
+                    count,
+                });
                 return;
             }
-            if self.complete(out.stamp.ext, false) == Step::Complete
-                && let Some(sysex) = SysEx::new(&self.data)
-            {
-                out.message(sysex.into());
-                if let Some(time) = full_frame_time(&self.data) {
-                    timecode.full_frame(time);
-                } else if resets_state(&self.data) {
-                    told.reset = true;
-                    *timecode = TimecodeModel::default();
-                    out.state_was_reset();
-                }
+            // Not in the buffer of the one in progress, which may be a later one.
+            let data: Vec<u8> = octets.collect();
+            self.remember(ext, &data, first, count, false);
+            if first == 0 && data.len() <= limit {
+                execute(&data, told, timecode, out);
+            } else {
+                told.lost = told.lost.saturating_add(1);
             }
-            self.release();
         }
+    }
+
+    fn execute(
+        data: &[u8],
+        told: &mut SysExRepair,
+        timecode: &mut TimecodeModel,
+        out: &mut Repairs<'_>,
+    ) {
+        let Some(sysex) = SysEx::new(data) else {
+            return;
+        };
+        out.message(sysex.into());
+        if let Some(time) = full_frame_time(data) {
+            timecode.full_frame(time);
+        } else if resets_state(data) {
+            told.reset = true;
+            *timecode = TimecodeModel::default();
+            out.state_was_reset();
+        }
+    }
+
+    /// Whether chapter X has to care for the message: it was not cancelled, and is no full frame,
+    /// which is for chapter F.
+    fn is_ours(log: &SysExLog<'_>) -> bool {
+        log.status != SysExStatus::Cancelled && !is_full_frame(log)
+    }
+
+    fn is_full_frame(log: &SysExLog<'_>) -> bool {
+        let mut data = [0; 8];
+        let whole = log
+            .data
+            .filter(|it| it.len() == data.len() && first(log) == 0);
+        log.status != SysExStatus::Unfinished
+            && whole.is_some_and(|it| it.copy_to(&mut data).is_some())
+            && full_frame_time(&data).is_some()
     }
 
     impl Recent {
