@@ -65,6 +65,7 @@ mod parse;
 mod recent;
 #[cfg(feature = "alloc")]
 mod recorder;
+#[cfg(feature = "alloc")]
 mod repairer;
 mod system;
 mod value;
@@ -80,6 +81,7 @@ pub use journal::{Channels, Journal, Salvaged};
 pub use logs::{Log, LogIter, Logs};
 #[cfg(feature = "alloc")]
 pub use recorder::{Form, Recorder, RecorderConfig, Written};
+#[cfg(feature = "alloc")]
 pub use repairer::{Arrival, Joined, Repair, Repairer, RepairerConfig};
 pub use system::{
     ActiveSense, Complete, CountLog, DataSize, LogData, RealTimeLog, Sequencer, Simple, SongLog,

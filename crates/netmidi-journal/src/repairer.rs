@@ -1,9 +1,22 @@
 //! The receiver's side: what was received, and the messages that put right what was lost.
 
-use netmidi_message::{Message, SysEx};
-use netmidi_wire::{CommandSection, RtpTimestamp, SeqNum, SysExSegment};
+mod channel;
+mod system;
 
+use alloc::boxed::Box;
+
+use netmidi_message::{Channel, ChannelMessage, Message, Note, SysEx, U7};
+use netmidi_wire::{Command, CommandSection, RtpTimestamp, SeqNum, SysExSegment};
+
+pub(crate) use self::channel::ChannelModel;
+use self::system::SystemModel;
 use crate::journal::Salvaged;
+use crate::system::Step;
+
+/// Packets for which a repair goes on at most: as far as a sender's history reaches.
+const MAX_CATCH_UP: u64 = 16_384;
+/// Steps of parameters (controllers 96 and 97) in one repair.
+const MAX_STEPS: u16 = 1024;
 
 /// Bounds of a [`Repairer`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -70,28 +83,92 @@ pub enum Joined<'a> {
 }
 
 /// What one sender's stream has done to the instrument so far.
+///
+/// For each packet, in this order: [`begin`](Self::begin), [`repair`](Self::repair) if
+/// [`needs_repair`](Self::needs_repair), then [`observe`](Self::observe) or [`join`](Self::join) for
+/// each command of its list.
+///
+/// A repair is not over with the packet that ends a loss. A sender whose journal has no room for
+/// everything brings the rest in later journals, and until it knows that the packet has come it
+/// goes on telling. So the journals of the packets that follow are compared as well, until one
+/// begins behind that packet or is empty. Where nothing was lost since, that hands out nothing.
+///
+/// Memory: 5 to 6 kB for each channel that is used and what its parameters take, and for system
+/// exclusive messages the one in progress and about 30 kB at most. Nothing is allocated for a packet
+/// once a channel is known.
 #[derive(Debug)]
 pub struct Repairer {
     config: RepairerConfig,
+    /// Of the packet at hand.
+    stamp: Stamp,
+    seq: SeqNum,
+    arrival: Arrival,
+    /// The packet taken before it.
+    previous: u64,
+    /// The packet whose loss may not be repaired to the end.
+    catching_up: Option<u64>,
+    channels: [Option<Box<ChannelModel>>; 16],
+    system: Option<Box<SystemModel>>,
+}
+
+/// When something was executed: the packet, counted on past 65,535, and the timestamp.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stamp {
+    pub(crate) ext: u64,
+    pub(crate) at: RtpTimestamp,
 }
 
 impl Repairer {
     /// Nothing was received yet.
     #[must_use]
     pub const fn new(config: RepairerConfig) -> Self {
-        Self { config }
+        Self {
+            config,
+            stamp: Stamp {
+                ext: FIRST_EXT,
+                at: RtpTimestamp(0),
+            },
+            seq: SeqNum(0),
+            arrival: Arrival::First,
+            previous: 0,
+            catching_up: None,
+            channels: [const { None }; 16],
+            system: None,
+        }
     }
 
     /// A packet is taken; what follows is about it. `at` is its RTP timestamp.
     ///
     /// Packets are to be handed in ascending order; see [`late`](Self::late) for others.
-    pub fn begin(&mut self, _seq: SeqNum, _at: RtpTimestamp, _arrival: Arrival) {}
+    pub fn begin(&mut self, seq: SeqNum, at: RtpTimestamp, arrival: Arrival) {
+        self.previous = self.stamp.ext;
+        let ahead = u64::from(seq.0.wrapping_sub(self.seq.0));
+        let ext = match arrival {
+            Arrival::First => FIRST_EXT + u64::from(seq.0),
+            // A sender that does not count is in order as well.
+            Arrival::InOrder => self.previous + 1,
+            Arrival::Gap => self.previous + ahead.max(2),
+            Arrival::Restarted => self.previous + ahead.max(1),
+        };
+        self.stamp = Stamp { ext, at };
+        self.seq = seq;
+        self.arrival = arrival;
+        if let Some(system) = &mut self.system {
+            system.sysex.release();
+        }
+        if self
+            .catching_up
+            .is_some_and(|gap| ext - gap.min(ext) > MAX_CATCH_UP)
+        {
+            self.catching_up = None;
+        }
+    }
 
     /// Whether [`repair`](Self::repair) is to be called for this packet: it ends a loss or is the
     /// first, or a loss before it may not be repaired to the end yet.
     #[must_use]
-    pub fn needs_repair(&self) -> bool {
-        false
+    pub const fn needs_repair(&self) -> bool {
+        !matches!(self.arrival, Arrival::InOrder) || self.catching_up.is_some()
     }
 
     /// Compares the journal of the packet with what was received, and hands out the messages that
@@ -99,34 +176,319 @@ impl Repairer {
     /// packet's own list. They need not be [observed](Self::observe).
     pub fn repair(
         &mut self,
-        _journal: Option<&Salvaged<'_>>,
-        _list: &CommandSection<'_>,
-        _emit: &mut dyn FnMut(Message<'_>),
+        journal: Option<&Salvaged<'_>>,
+        list: &CommandSection<'_>,
+        emit: &mut dyn FnMut(Message<'_>),
     ) -> Repair {
-        Repair::default()
+        let mut out = Repairs::new(emit, list, self.repair_stamp());
+        let empty = journal.is_some_and(|it| it.damage.is_none() && it.journal.is_empty());
+        let checkpoint = journal.map(|it| self.checkpoint(it));
+        if self.arrival == Arrival::InOrder {
+            let (Some(gap), Some(checkpoint)) = (self.catching_up, checkpoint) else {
+                return out.done;
+            };
+            if empty || checkpoint > gap {
+                // One that begins behind its own packet says nothing.
+                if checkpoint <= self.stamp.ext {
+                    self.catching_up = None;
+                }
+                return out.done;
+            }
+            out.catching_up = Some(gap);
+        } else {
+            let settled = self.catching_up.is_none();
+            self.catching_up = (!empty).then_some(self.stamp.ext);
+            if let Some(system) = &mut self.system {
+                system.sysex.lose();
+            }
+            let first = self.arrival == Arrival::First;
+            let whole = journal.is_some_and(|it| it.damage.is_none());
+            let covers = checkpoint.is_some_and(|it| it <= self.previous + 1);
+            out.done.uncovered = !(first || whole && covers);
+            // The S bits speak of one lost packet.
+            out.single = self.arrival == Arrival::Gap
+                && self.stamp.ext == self.previous + 2
+                && settled
+                && !out.done.uncovered;
+        }
+        out.checkpoint = checkpoint.unwrap_or(self.stamp.ext);
+        if let Some(salvaged) = journal
+            && !out.skips(salvaged.journal.s())
+        {
+            self.apply(salvaged, &mut out);
+        }
+        if out.done.uncovered {
+            self.make_safe(journal, &mut out);
+        }
+        out.done
+    }
+
+    /// What a repair executes was in the packet before this one, for all that is known.
+    const fn repair_stamp(&self) -> Stamp {
+        Stamp {
+            ext: self.stamp.ext - 1,
+            at: self.stamp.at,
+        }
+    }
+
+    /// The packet that the journal begins with.
+    fn checkpoint(&self, salvaged: &Salvaged<'_>) -> u64 {
+        let back = i64::from(self.seq.distance_from(salvaged.journal.checkpoint()));
+        let lenient = self.config.lenient_checkpoint && !salvaged.journal.is_empty();
+        let back = if back == 0 && lenient { 1 } else { back };
+        self.stamp.ext.saturating_add_signed(-back)
+    }
+
+    fn apply(&mut self, salvaged: &Salvaged<'_>, out: &mut Repairs<'_>) {
+        if let Some(journal) = salvaged.journal.system() {
+            let first = self.arrival == Arrival::First;
+            let restarted = self.arrival == Arrival::Restarted;
+            let system = self.system.get_or_insert_with(|| {
+                let mut system = Box::<SystemModel>::default();
+                system.sysex.set_counted(!first);
+                system
+            });
+            if restarted {
+                system.sysex.set_counted(false);
+            }
+            let channels = &mut self.channels;
+            system.repair(&journal, self.config.max_sysex, out, &mut || {
+                clear(channels)
+            });
+        }
+        for journal in &salvaged.journal {
+            self.channel(journal.channel).repair(&journal, out);
+        }
+    }
+
+    /// Makes an end to what could go on for ever.
+    fn make_safe(&mut self, journal: Option<&Salvaged<'_>>, out: &mut Repairs<'_>) {
+        let journal = journal.map(|it| &it.journal);
+        for model in self.channels.iter_mut().flatten() {
+            let journal = journal.and_then(|it| it.channel(model.channel));
+            model.make_safe(journal.as_ref(), out);
+        }
+        if let Some(system) = &mut self.system {
+            let journal = journal.and_then(|it| it.system());
+            system.make_safe(journal.as_ref(), out);
+        }
     }
 
     /// A message of the packet's list is executed; `at` is its timestamp.
-    pub fn observe(&mut self, _at: RtpTimestamp, _message: Message<'_>) {}
+    pub fn observe(&mut self, at: RtpTimestamp, message: Message<'_>) {
+        let ext = self.stamp.ext;
+        if let Message::Channel(message) = message {
+            self.channel(message.channel())
+                .observe(Stamp { ext, at }, message);
+        } else if self.system().observe(ext, message) {
+            clear(&mut self.channels);
+        }
+    }
 
     /// Takes the next segment of a system exclusive message. A whole message that comes of it need
     /// not be observed. The second value is whether a message in progress before it was given up
     /// for it.
     pub fn join<'a>(&'a mut self, segment: SysExSegment<'a>) -> (Joined<'a>, bool) {
-        let whole =
-            SysEx::new(segment.data()).filter(|it| it.data().len() <= self.config.max_sysex);
-        (whole.map_or(Joined::Ignored, Joined::Whole), false)
+        let (ext, limit) = (self.stamp.ext, self.config.max_sysex);
+        let system = self.system.get_or_insert_default();
+        let (step, cut) = system.sysex.join(ext, segment, limit);
+        let joined = match step {
+            Step::Partial => Joined::Partial,
+            Step::Abandoned => Joined::Abandoned,
+            Step::TooLong => Joined::TooLong,
+            Step::Ignored => Joined::Ignored,
+            Step::Whole => match SysEx::new(segment.data()) {
+                Some(sysex) => {
+                    if system.observe_sysex(sysex) {
+                        clear(&mut self.channels);
+                    }
+                    Joined::Whole(sysex)
+                }
+                None => Joined::Abandoned,
+            },
+            Step::Complete => {
+                if system.observe_complete() {
+                    clear(&mut self.channels);
+                }
+                SysEx::new(system.sysex.data()).map_or(Joined::Abandoned, Joined::Whole)
+            }
+        };
+        (joined, cut)
     }
 
     /// Whether a message of the packet `seq`, which comes after a later one, is to be executed: it
     /// is a note-off, controller, program change or pitch bend, and nothing newer has overtaken it.
     /// It then counts as executed.
-    pub fn late(&mut self, _seq: SeqNum, _at: RtpTimestamp, _message: Message<'_>) -> bool {
-        false
+    pub fn late(&mut self, seq: SeqNum, at: RtpTimestamp, message: Message<'_>) -> bool {
+        let Message::Channel(message) = message else {
+            return false;
+        };
+        let back = u64::from(self.seq.0.wrapping_sub(seq.0));
+        let ext = self.stamp.ext.saturating_sub(back);
+        self.channel(message.channel())
+            .late(Stamp { ext, at }, message)
     }
 
     /// Hands out the messages that silence what the sender has left on: notes, pedals, pitch bend.
-    pub fn silence(&mut self, _emit: &mut dyn FnMut(Message<'_>)) -> u32 {
-        0
+    pub fn silence(&mut self, emit: &mut dyn FnMut(Message<'_>)) -> u32 {
+        let Ok(list) = CommandSection::parse(&[0], self.stamp.at) else {
+            return 0;
+        };
+        let mut out = Repairs::new(emit, &list, self.stamp);
+        for model in self.channels.iter_mut().flatten() {
+            for key in keys() {
+                model.silence_note(key.into(), &mut out);
+            }
+        }
+        for model in self.channels.iter_mut().flatten() {
+            model.let_go_all(&mut out);
+        }
+        out.done.messages
     }
+
+    fn channel(&mut self, channel: Channel) -> &mut ChannelModel {
+        let [first, rest @ ..] = &mut self.channels;
+        let model = match channel.index().checked_sub(1) {
+            Some(index) => rest.get_mut(usize::from(index)).unwrap_or(first),
+            None => first,
+        };
+        model.get_or_insert_with(|| Box::new(ChannelModel::new(channel)))
+    }
+
+    fn system(&mut self) -> &mut SystemModel {
+        self.system.get_or_insert_default()
+    }
+}
+
+/// So high that the packets before the first have numbers as well.
+const FIRST_EXT: u64 = 1 << 32;
+
+fn clear(channels: &mut [Option<Box<ChannelModel>>; 16]) {
+    for model in channels.iter_mut().flatten() {
+        model.clear();
+    }
+}
+
+/// One repair: what the rules of the chapters have to know, and where their messages go.
+pub(crate) struct Repairs<'e> {
+    emit: &'e mut dyn FnMut(Message<'_>),
+    list: &'e CommandSection<'e>,
+    done: Repair,
+    /// Of what is executed.
+    pub(crate) stamp: Stamp,
+    /// The packet that the journal begins with.
+    pub(crate) checkpoint: u64,
+    /// Whether exactly one packet was lost, so that the S bits tell what was in it.
+    single: bool,
+    /// The packet that ended the loss, if it is not the one at hand.
+    pub(crate) catching_up: Option<u64>,
+    steps_left: u16,
+}
+
+impl<'e> Repairs<'e> {
+    fn new(
+        emit: &'e mut dyn FnMut(Message<'_>),
+        list: &'e CommandSection<'e>,
+        stamp: Stamp,
+    ) -> Self {
+        Self {
+            emit,
+            list,
+            done: Repair::default(),
+            stamp,
+            checkpoint: stamp.ext,
+            single: false,
+            catching_up: None,
+            steps_left: MAX_STEPS,
+        }
+    }
+
+    /// Whether nothing that has this S bit was lost.
+    pub(crate) const fn skips(&self, s: bool) -> bool {
+        self.single && s
+    }
+
+    pub(crate) fn message(&mut self, message: Message<'_>) {
+        self.done.messages = self.done.messages.saturating_add(1);
+        (self.emit)(message);
+    }
+
+    pub(crate) fn channel(&mut self, message: ChannelMessage) {
+        self.message(message.into());
+    }
+
+    /// A lost note-on comes too late.
+    pub(crate) const fn skip_note(&mut self) {
+        self.done.notes_skipped = self.done.notes_skipped.saturating_add(1);
+    }
+
+    pub(crate) const fn lose_sysex(&mut self, messages: u32) {
+        self.done.sysex_lost = self.done.sysex_lost.saturating_add(messages);
+    }
+
+    /// A repaired command has reset the whole system. If it was not lost after all, only what has
+    /// S=1 brings back what came after it.
+    pub(crate) const fn state_was_reset(&mut self) {
+        self.single = false;
+    }
+
+    /// So many of these steps may be made.
+    pub(crate) fn take_steps(&mut self, steps: u16) -> u16 {
+        let steps = steps.min(self.steps_left);
+        self.steps_left -= steps;
+        steps
+    }
+
+    /// Whether the first command of the packet's own list for this note is this note-on.
+    pub(crate) fn begins_list(&self, channel: Channel, note: Note, velocity: U7) -> bool {
+        let wanted = ChannelMessage::note_on(channel, note, velocity);
+        self.list
+            .commands()
+            .filter_map(|it| match it.command {
+                Some(Command::Message(Message::Channel(message))) => Some(message),
+                _ => None,
+            })
+            .find(|message| match *message {
+                ChannelMessage::NoteOn {
+                    channel: c,
+                    note: n,
+                    ..
+                }
+                | ChannelMessage::NoteOff {
+                    channel: c,
+                    note: n,
+                    ..
+                } => (c, n) == (channel, note),
+                _ => false,
+            })
+            == Some(wanted)
+    }
+}
+
+/// One value for each note or controller.
+#[derive(Clone, Debug)]
+pub(crate) struct PerKey<T>([T; 128]);
+
+impl<T: Copy> PerKey<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self([value; 128])
+    }
+
+    pub(crate) fn get(&self, key: U7) -> T {
+        let [first, ..] = &self.0;
+        *self.0.get(usize::from(key.get())).unwrap_or(first)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: U7) -> &mut T {
+        let [first, rest @ ..] = &mut self.0;
+        match key.get().checked_sub(1) {
+            Some(index) => rest.get_mut(usize::from(index)).unwrap_or(first),
+            None => first,
+        }
+    }
+}
+
+/// All notes, or all controllers.
+pub(crate) fn keys() -> impl Iterator<Item = U7> {
+    (0..128).map(U7::from_low_bits)
 }

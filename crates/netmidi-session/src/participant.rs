@@ -21,6 +21,9 @@ use crate::stats::ParticipantStats;
 use crate::time::Time;
 use crate::transmit::PairId;
 
+/// So many packets of ours may be on the way to a peer, or its answers on the way back.
+const MAX_IN_FLIGHT: i16 = 64;
+
 /// What identifies a peer: its SSRC at its host. Another host with the same SSRC is another peer,
 /// so nobody can speak for a participant from elsewhere.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -192,14 +195,22 @@ impl Participant {
                 self.stats.stuck_sequence += 1;
                 Place::InOrder
             }
-            Arrival::First {
-                resynchronised: false,
-            } => Place::First,
-            Arrival::First {
-                resynchronised: true,
-            } => {
+            Arrival::First => Place::First,
+            Arrival::Jump => {
                 self.stats.resynchronised += 1;
                 Place::Restarted
+            }
+            Arrival::FellBack => {
+                self.stats.resynchronised += 1;
+                match section.journal() {
+                    Some(_) => Place::Restarted,
+                    // Nothing says that anything was lost.
+                    None => Place::InOrder,
+                }
+            }
+            Arrival::Gap(_) if self.has_our_number(header.seq, section) => {
+                self.stats.resynchronised += 1;
+                Place::InOrder
             }
             Arrival::Gap(packets) => {
                 self.stats.lost += u64::from(packets);
@@ -292,7 +303,7 @@ impl Participant {
         config: &Config,
         events: &mut EventQueue,
     ) -> bool {
-        let at = self.due(now, header.timestamp, config);
+        let at = self.plausible(now, header.timestamp, config).unwrap_or(now);
         let stats = &mut self.stats;
         let salvaged = section.journal().and_then(|octets| {
             let salvaged = Journal::salvage(octets);
@@ -359,14 +370,26 @@ impl Participant {
 
     /// When a command is due on our clock.
     fn due(&mut self, now: Time, timestamp: RtpTimestamp, config: &Config) -> Time {
-        match self.clock.to_local(now, timestamp) {
-            None => now,
-            Some(at) if at > now + config.max_ahead || at < now - config.max_ahead => {
-                self.stats.implausible_time += 1;
-                now
-            }
-            Some(at) => at,
-        }
+        self.plausible(now, timestamp, config).unwrap_or_else(|| {
+            self.stats.implausible_time += 1;
+            now
+        })
+    }
+
+    /// The same; `None` when that is too far away to be believed.
+    fn plausible(&self, now: Time, timestamp: RtpTimestamp, config: &Config) -> Option<Time> {
+        let at = self.clock.to_local(now, timestamp).unwrap_or(now);
+        let believed = now - config.max_ahead..=now + config.max_ahead;
+        believed.contains(&at).then_some(at)
+    }
+
+    /// Whether a peer that does not know journals has taken up our numbers, as rtp-midi-rs does: it
+    /// goes on with the one after that of the packet it received last. Then nothing was lost.
+    fn has_our_number(&self, seq: SeqNum, section: &CommandSection<'_>) -> bool {
+        let behind = self.outbound.next_seq().distance_from(seq);
+        self.stats.journals_received == 0
+            && section.journal().is_none()
+            && (0..MAX_IN_FLIGHT).contains(&behind)
     }
 }
 

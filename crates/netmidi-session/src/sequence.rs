@@ -12,11 +12,12 @@ const MAX_MISORDER: i16 = -100;
 /// Where a packet stands in its stream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Arrival {
-    /// The first of a stream, or of one taken up anew.
-    First {
-        /// Whether there was a stream before.
-        resynchronised: bool,
-    },
+    /// The first of a stream.
+    First,
+    /// The stream goes on at another number, far away: how many are missing nobody knows.
+    Jump,
+    /// The number fell back although time went on: a sender that numbers otherwise.
+    FellBack,
     /// The one after the last.
     InOrder,
     /// This many are missing before it.
@@ -65,9 +66,7 @@ impl SeqTracker {
     pub(crate) fn observe(&mut self, seq: SeqNum, timestamp: RtpTimestamp) -> Arrival {
         let Some(stream) = &mut self.stream else {
             self.stream = Some(Stream::starting(seq, timestamp));
-            return Arrival::First {
-                resynchronised: false,
-            };
+            return Arrival::First;
         };
         let distance = seq.distance_from(stream.highest);
         match distance {
@@ -91,9 +90,7 @@ impl SeqTracker {
             // after the one that it received from us.
             MAX_MISORDER..0 if timestamp.distance_from(stream.timestamp) > 0 => {
                 *stream = Stream::starting(seq, timestamp);
-                Arrival::First {
-                    resynchronised: true,
-                }
+                Arrival::FellBack
             }
             MAX_MISORDER..=0 => {
                 let bit = 1u128 << distance.unsigned_abs();
@@ -105,9 +102,7 @@ impl SeqTracker {
             }
             _ if stream.probation == Some(seq) => {
                 *stream = Stream::starting(seq, timestamp);
-                Arrival::First {
-                    resynchronised: true,
-                }
+                Arrival::Jump
             }
             _ => {
                 stream.probation = Some(seq.next());
@@ -130,12 +125,7 @@ mod tests {
     #[test]
     fn a_stream_begins_anywhere_and_wraps() {
         let mut tracker = SeqTracker::default();
-        assert_eq!(
-            observe(&mut tracker, 65534),
-            Arrival::First {
-                resynchronised: false
-            }
-        );
+        assert_eq!(observe(&mut tracker, 65534), Arrival::First);
         assert_eq!(observe(&mut tracker, 65535), Arrival::InOrder);
         assert_eq!(observe(&mut tracker, 0), Arrival::InOrder);
         assert_eq!(observe(&mut tracker, 3), Arrival::Gap(2));
@@ -145,12 +135,7 @@ mod tests {
     fn late_packets_and_duplicates_differ() {
         let mut tracker = SeqTracker::default();
         for (seq, arrival) in [
-            (
-                10,
-                Arrival::First {
-                    resynchronised: false,
-                },
-            ),
+            (10, Arrival::First),
             (13, Arrival::Gap(2)),
             (11, Arrival::Reordered),
             (11, Arrival::Duplicate),
@@ -177,32 +162,17 @@ mod tests {
         assert_eq!(observe(&mut tracker, 5000), Arrival::HeldBack);
         assert_eq!(observe(&mut tracker, 11), Arrival::InOrder);
         assert_eq!(observe(&mut tracker, 5001), Arrival::HeldBack);
-        assert_eq!(
-            observe(&mut tracker, 5002),
-            Arrival::First {
-                resynchronised: true
-            }
-        );
+        assert_eq!(observe(&mut tracker, 5002), Arrival::Jump);
         assert_eq!(observe(&mut tracker, 5003), Arrival::InOrder);
         assert_eq!(observe(&mut tracker, 4800), Arrival::HeldBack);
-        assert_eq!(
-            observe(&mut tracker, 4801),
-            Arrival::First {
-                resynchronised: true
-            }
-        );
+        assert_eq!(observe(&mut tracker, 4801), Arrival::Jump);
     }
 
     #[test]
     fn a_sender_that_does_not_count_is_heard() {
         // pymidi's client sends the number 75 in every packet.
         let mut tracker = SeqTracker::default();
-        assert_eq!(
-            tracker.observe(SeqNum(75), RtpTimestamp(1)),
-            Arrival::First {
-                resynchronised: false
-            }
-        );
+        assert_eq!(tracker.observe(SeqNum(75), RtpTimestamp(1)), Arrival::First);
         assert_eq!(tracker.observe(SeqNum(75), RtpTimestamp(2)), Arrival::Stuck);
         assert_eq!(
             tracker.observe(SeqNum(75), RtpTimestamp(2)),

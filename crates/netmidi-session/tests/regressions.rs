@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use netmidi_message::{Message, SysEx};
 use netmidi_session::{
-    Config, Event, LeaveReason, LocalPort, PairId, ParticipantId, Session, Time,
+    Config, Event, LeaveReason, LocalPort, Origin, PairId, ParticipantId, Session, Time,
 };
 use netmidi_testkit::{ScriptedPeer, events, transmits};
 use netmidi_wire::{ClockCount, ClockTicks, ExchangeKind, SeqNum, Token};
@@ -38,7 +38,7 @@ fn note() -> Message<'static> {
 fn notes(session: &mut Session) -> usize {
     events(session)
         .iter()
-        .filter(|event| matches!(event, Event::Message { .. }))
+        .filter(|event| matches!(event, Event::Message { origin: Origin::Live, .. }))
         .count()
 }
 

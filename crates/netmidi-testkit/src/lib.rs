@@ -19,6 +19,7 @@ mod packets;
 mod peer;
 mod properties;
 mod rng;
+mod scenarios;
 pub mod strategies;
 mod vectors;
 
@@ -33,4 +34,5 @@ pub use packets::{TimedMessage, pack, rewrite, unpack};
 pub use peer::{ScriptedPeer, Sent, events, transmits};
 pub use properties::properties;
 pub use rng::Rng;
+pub use scenarios::{Scenario, scenarios};
 pub use vectors::{Vector, vectors};

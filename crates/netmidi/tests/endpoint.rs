@@ -669,6 +669,7 @@ async fn a_handler_hears_everything_in_order() {
         [
             "client is here",
             "client: note_on channel=0 note=60 velocity=100",
+            "client: note_off channel=0 note=60 velocity=64",
             "client left: ended here"
         ]
     );

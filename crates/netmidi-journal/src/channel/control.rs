@@ -99,6 +99,439 @@ impl<'a> Controls<'a> {
 
 encodes!(Controls<'_>);
 
+#[cfg(feature = "alloc")]
+pub(crate) mod receiver {
+    use core::iter::Peekable;
+
+    use netmidi_message::{ChannelMessage, Controller, U7};
+
+    use super::{ControlLog, ControlTool, Controls};
+    use crate::logs::LogIter;
+    use crate::repairer::{ChannelModel, PerKey, Repairs};
+    use crate::value::Alt;
+
+    /// What a reset of all controllers (121) sets, by the MIDI Manufacturers Association's RP-015.
+    const RESETS: [(u8, U7); 6] = [
+        (1, U7::MIN),
+        (11, U7::MAX),
+        (64, U7::MIN),
+        (65, U7::MIN),
+        (66, U7::MIN),
+        (67, U7::MIN),
+    ];
+
+    #[derive(Clone, Copy, Debug, Default)]
+    struct ControlState {
+        value: U7,
+        /// Whether `value` is what the sender's controller has.
+        known: bool,
+        /// How often it went from off to on or back, modulo 64: odd means on.
+        toggles: Alt,
+        /// How many commands there were, modulo 64.
+        count: Alt,
+        /// Whether it was executed after the other controller of its pair.
+        last_of_pair: bool,
+        /// The packet of the last command.
+        ext: u64,
+    }
+
+    /// The controllers of a channel. Of data entry and buttons (6, 38, 96, 97) only what was for no
+    /// parameter.
+    #[derive(Clone, Debug)]
+    pub(crate) struct ControlModel(PerKey<ControlState>);
+
+    /// Which logs of chapter C are looked at: some are repaired before everything else.
+    #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+    pub(crate) enum Phase {
+        /// Those that end notes: 120 and 123 to 127.
+        Mode,
+        /// All others.
+        Rest,
+    }
+
+    impl Default for ControlModel {
+        fn default() -> Self {
+            Self(PerKey::new(ControlState::default()))
+        }
+    }
+
+    impl ControlModel {
+        pub(crate) fn observe(&mut self, ext: u64, control: Controller, value: U7) {
+            let state = self.state(control);
+            state.value = value;
+            state.known = true;
+            state.count = after(state.count);
+            if is_on(value) != is_odd(state.toggles) {
+                state.toggles = after(state.toggles);
+            }
+            state.ext = ext;
+            if let Some(partner) = partner(control) {
+                self.state(control).last_of_pair = true;
+                self.state(partner).last_of_pair = false;
+            }
+        }
+
+        /// What controller 121 does to the others. A switch that goes off so counts as switched.
+        pub(crate) fn reset(&mut self) {
+            for (control, value) in resets() {
+                let state = self.state(control);
+                state.value = value;
+                state.known = true;
+                if !is_on(value) && is_odd(state.toggles) {
+                    state.toggles = after(state.toggles);
+                }
+            }
+        }
+
+        pub(crate) fn is_on(&self, control: Controller) -> bool {
+            is_on(self.0.get(control.to_u7()).value)
+        }
+
+        /// The packet of the last command of the controller.
+        pub(crate) fn ext(&self, control: Controller) -> u64 {
+            self.0.get(control.to_u7()).ext
+        }
+
+        pub(crate) fn forget(&mut self, control: Controller) {
+            self.state(control).known = false;
+        }
+
+        fn state(&mut self, control: Controller) -> &mut ControlState {
+            self.0.get_mut(control.to_u7())
+        }
+
+        /// A command that a later 121 has undone: nothing is to be executed.
+        fn undone(&mut self, command: &Command, value: U7) {
+            let state = self.state(command.control);
+            state.value = value;
+            state.known = true;
+            state.count = command.count.unwrap_or(state.count);
+            if let Some(toggles) = command.toggles {
+                state.toggles = toggles;
+                if is_odd(toggles) {
+                    state.toggles = after(toggles);
+                }
+            }
+        }
+    }
+
+    /// One command of the list, by all its tools.
+    #[derive(Clone, Copy, Debug)]
+    struct Command {
+        control: Controller,
+        /// 1 if it is so in all of its logs.
+        s: bool,
+        count: Option<Alt>,
+        value: Option<U7>,
+        toggles: Option<Alt>,
+    }
+
+    /// Puts the logs together that stand side by side for one command: count, value, toggle.
+    struct Commands<'a>(Peekable<LogIter<'a, ControlLog>>);
+
+    impl Iterator for Commands<'_> {
+        type Item = Command;
+
+        fn next(&mut self) -> Option<Command> {
+            let first = self.0.next()?;
+            let mut command = Command {
+                control: first.controller,
+                s: first.s,
+                count: None,
+                value: None,
+                toggles: None,
+            };
+            command.add(first.tool);
+            while let Some(log) = self.0.next_if(|log| {
+                log.controller == first.controller
+                    && match log.tool {
+                        ControlTool::Count(_) => false,
+                        ControlTool::Value(_) => {
+                            command.value.is_none() && command.toggles.is_none()
+                        }
+                        ControlTool::Toggle(_) => command.toggles.is_none(),
+                    }
+            }) {
+                command.s &= log.s;
+                command.add(log.tool);
+            }
+            Some(command)
+        }
+    }
+
+    impl Command {
+        const fn add(&mut self, tool: ControlTool) {
+            match tool {
+                ControlTool::Count(count) => self.count = Some(count),
+                ControlTool::Value(value) => self.value = Some(value),
+                ControlTool::Toggle(toggles) => self.toggles = Some(toggles),
+            }
+        }
+
+        /// The data value, or the best that is known of it.
+        fn data(&self) -> U7 {
+            match (self.value, self.toggles) {
+                (Some(value), _) => value,
+                (None, Some(toggles)) if is_odd(toggles) => U7::MAX,
+                (None, Some(_)) => U7::MIN,
+                (None, None) => default_value(self.control),
+            }
+        }
+    }
+
+    fn commands<'a>(controls: &Controls<'a>) -> Commands<'a> {
+        Commands(controls.logs().iter().peekable())
+    }
+
+    impl ChannelModel {
+        /// The receiver's rule of chapter C, for some of its logs.
+        pub(crate) fn repair_controls(
+            &mut self,
+            controls: &Controls<'_>,
+            enhanced: bool,
+            phase: Phase,
+            out: &mut Repairs<'_>,
+        ) {
+            if out.skips(controls.s()) {
+                return;
+            }
+            let reset = commands(controls)
+                .enumerate()
+                .filter(|(_, it)| it.control == Controller::RESET_ALL_CONTROLLERS)
+                .last()
+                .map(|(index, _)| index);
+            let mut counted = enhanced.then(|| Counted::new(controls, &self.controls));
+            for (index, command) in commands(controls).enumerate() {
+                let number = counted.as_mut().map(|it| it.number(&command));
+                if phase_of(command.control) != phase || out.skips(command.s) {
+                    continue;
+                }
+                let reset_value = resets().find(|(control, _)| *control == command.control);
+                if let Some((_, value)) = reset_value
+                    && Some(index) < reset
+                {
+                    self.controls.undone(&command, value);
+                    continue;
+                }
+                match number {
+                    Some(Numbered::Old) => {}
+                    Some(Numbered::New(count)) => {
+                        self.execute_command(&command, 1, out);
+                        self.controls.state(command.control).count = count;
+                    }
+                    _ => {
+                        let last = || ends_pair(controls, index, command.control);
+                        self.repair_control(&command, last, out);
+                    }
+                }
+                if let Some(toggles) = command.toggles {
+                    self.controls.state(command.control).toggles = toggles;
+                }
+            }
+        }
+
+        /// One command. `ends_pair` tells whether the other controller of its pair does not follow
+        /// in the list.
+        fn repair_control(
+            &mut self,
+            command: &Command,
+            ends_pair: impl FnOnce() -> bool,
+            out: &mut Repairs<'_>,
+        ) {
+            let control = command.control;
+            let own = *self.controls.state(control);
+            let value_differs = command
+                .value
+                .is_some_and(|it| !own.known || it != own.value);
+            // A value alone does not tell how often a command came that is an order, not a state.
+            let value_says_little = is_order(control)
+                && command.count.is_none()
+                && command.toggles.is_none()
+                && out.catching_up.is_none();
+            let toggled = command.toggles.map_or(0, |it| it.wrapping_sub(own.toggles));
+            let state_differs = command
+                .toggles
+                .is_some_and(|it| own.known && is_odd(it) != is_on(own.value));
+            let missing = command.count.map_or(0, |it| it.wrapping_sub(own.count));
+            // The order of a pair matters: its upper half may have zeroed the lower one.
+            let out_of_order =
+                partner(control).is_some() && !own.last_of_pair && own.known && ends_pair();
+            if value_differs
+                || value_says_little
+                || toggled != 0
+                || state_differs
+                || missing != 0
+                || out_of_order
+            {
+                if toggled != 0
+                    && toggled.is_multiple_of(2)
+                    && control != Controller::RESET_ALL_CONTROLLERS
+                {
+                    let opposite = if is_on(command.data()) {
+                        U7::MIN
+                    } else {
+                        U7::MAX
+                    };
+                    self.execute_control(control, opposite, out);
+                }
+                let steps = matches!(
+                    control,
+                    Controller::DATA_INCREMENT | Controller::DATA_DECREMENT
+                );
+                self.execute_command(command, if steps { missing.max(1) } else { 1 }, out);
+            }
+            if let Some(count) = command.count {
+                self.controls.state(control).count = count;
+            }
+        }
+
+        fn execute_command(&mut self, command: &Command, times: u8, out: &mut Repairs<'_>) {
+            for _ in 0..times {
+                self.execute_control(command.control, command.data(), out);
+            }
+        }
+
+        /// A controller of chapter C, so one that is for no parameter.
+        pub(crate) fn execute_control(
+            &mut self,
+            control: Controller,
+            value: U7,
+            out: &mut Repairs<'_>,
+        ) {
+            if is_data(control) {
+                // Chapter M selects it again if it is still open.
+                self.close_parameter(out);
+            }
+            let message = ChannelMessage::control_change(self.channel, control, value);
+            self.execute(message, out);
+        }
+    }
+
+    /// Numbers the commands of an enhanced chapter C (RFC 6295 §A.3.3).
+    struct Counted {
+        /// What was executed of each controller, `None` for one never seen.
+        own: PerKey<Option<Alt>>,
+        /// The number of its last command.
+        newest: PerKey<Option<Alt>>,
+        current: PerKey<Option<Alt>>,
+    }
+
+    enum Numbered {
+        /// It was executed before.
+        Old,
+        /// It was not.
+        New(Alt),
+        /// The list does not count this controller.
+        Unknown,
+    }
+
+    impl Counted {
+        fn new(controls: &Controls<'_>, model: &ControlModel) -> Self {
+            let mut it = Self {
+                own: PerKey::new(None),
+                newest: PerKey::new(None),
+                current: PerKey::new(None),
+            };
+            for command in commands(controls) {
+                let state = model.0.get(command.control.to_u7());
+                let key = command.control.to_u7();
+                *it.own.get_mut(key) = state.known.then_some(state.count);
+                let number = it.count(&command);
+                *it.newest.get_mut(key) = number;
+            }
+            it.current = PerKey::new(None);
+            it
+        }
+
+        fn number(&mut self, command: &Command) -> Numbered {
+            let key = command.control.to_u7();
+            let (Some(number), Some(newest)) = (self.count(command), self.newest.get(key)) else {
+                return Numbered::Unknown;
+            };
+            match self.own.get(key) {
+                // The sender is never behind, so so many of the newest are new.
+                Some(own) if newest.wrapping_sub(number) >= newest.wrapping_sub(own) => {
+                    Numbered::Old
+                }
+                _ => Numbered::New(number),
+            }
+        }
+
+        /// A command without a count log is the one after the last.
+        fn count(&mut self, command: &Command) -> Option<Alt> {
+            let current = self.current.get_mut(command.control.to_u7());
+            *current = command.count.or(current.map(after));
+            *current
+        }
+    }
+
+    /// Whether the other controller of the pair does not come after the command with this index.
+    fn ends_pair(controls: &Controls<'_>, index: usize, control: Controller) -> bool {
+        let partner = partner(control);
+        !commands(controls)
+            .skip(index + 1)
+            .any(|it| Some(it.control) == partner)
+    }
+
+    /// The other one of two controllers that belong together: the halves of a fourteen-bit value,
+    /// or modes that exclude each other.
+    fn partner(control: Controller) -> Option<Controller> {
+        match control.get() {
+            6 | 38 => None,
+            number @ 0..32 => Controller::new(number + 32),
+            number @ 32..64 => Controller::new(number - 32),
+            number @ 124..=127 => Controller::new(number ^ 1),
+            _ => None,
+        }
+    }
+
+    /// Whether a channel mode message is obeyed each time it comes.
+    fn is_order(control: Controller) -> bool {
+        matches!(control.get(), 120 | 121 | 123..=127)
+    }
+
+    fn phase_of(control: Controller) -> Phase {
+        if matches!(control.get(), 120 | 123..=127) {
+            Phase::Mode
+        } else {
+            Phase::Rest
+        }
+    }
+
+    /// Data entry and buttons, which are for a parameter if one is selected.
+    pub(crate) fn is_data(control: Controller) -> bool {
+        matches!(control.get(), 6 | 38 | 96 | 97)
+    }
+
+    /// What an instrument has after power-up, for commands of which only the number is known.
+    fn default_value(control: Controller) -> U7 {
+        U7::from_low_bits(match control.get() {
+            7 => 100,
+            8 | 10 | 71..=78 => 64,
+            11 | 98..=101 => 127,
+            _ => 0,
+        })
+    }
+
+    fn resets() -> impl Iterator<Item = (Controller, U7)> {
+        RESETS
+            .into_iter()
+            .filter_map(|(control, value)| Some((Controller::new(control)?, value)))
+    }
+
+    fn is_on(value: U7) -> bool {
+        value.get() >= 64
+    }
+
+    fn is_odd(alt: Alt) -> bool {
+        alt.get() % 2 == 1
+    }
+
+    fn after(alt: Alt) -> Alt {
+        Alt::from_low_bits(alt.get() + 1)
+    }
+}
+
 impl Log for ControlLog {
     #[inline]
     fn from_octets([number, tool]: [u8; 2]) -> Self {

@@ -86,6 +86,49 @@ impl<'a> Extras<'a> {
 
 encodes!(Extras<'_>);
 
+#[cfg(feature = "alloc")]
+pub(crate) mod receiver {
+    use netmidi_message::{Note, U7};
+
+    use super::{Extra, Extras};
+    use crate::repairer::PerKey;
+
+    /// Chapter E by note: chapter N asks it, whatever the S bits.
+    pub(crate) struct ExtraTable {
+        counts: PerKey<Option<U7>>,
+        releases: PerKey<Option<U7>>,
+    }
+
+    impl ExtraTable {
+        pub(crate) fn new(extras: Option<&Extras<'_>>) -> Self {
+            let mut table = Self {
+                counts: PerKey::new(None),
+                releases: PerKey::new(None),
+            };
+            let logs = extras.map(Extras::logs);
+            for log in logs.iter().flatten() {
+                let (to, value) = match log.extra {
+                    Extra::Count(count) => (&mut table.counts, count),
+                    Extra::ReleaseVelocity(velocity) => (&mut table.releases, velocity),
+                };
+                *to.get_mut(log.note.to_u7()) = Some(value);
+            }
+            table
+        }
+
+        /// How many note-ons of the note wait for their note-off at the sender.
+        pub(crate) fn count(&self, note: Note) -> Option<u8> {
+            self.counts.get(note.to_u7()).map(U7::get)
+        }
+
+        /// How fast the note was let go; 64 if nothing is said.
+        pub(crate) fn release(&self, note: Note) -> U7 {
+            const USUAL: U7 = U7::from_low_bits(64);
+            self.releases.get(note.to_u7()).unwrap_or(USUAL)
+        }
+    }
+}
+
 impl Log for ExtraLog {
     #[inline]
     fn from_octets([note, extra]: [u8; 2]) -> Self {

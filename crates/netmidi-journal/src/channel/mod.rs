@@ -21,6 +21,16 @@ pub use pressure::Pressure;
 pub use program::{Bank, Program};
 pub use wheel::Wheel;
 
+#[cfg(feature = "alloc")]
+pub(crate) use {
+    control::receiver::{ControlModel, Phase, is_data},
+    extras::receiver::ExtraTable,
+    note::receiver::NoteModel,
+    parameter::receiver::ParameterModel,
+    program::receiver::ProgramModel,
+    wheel::receiver::WheelModel,
+};
+
 use netmidi_message::Channel;
 use nom::Parser;
 use nom::bytes::complete::take;

@@ -162,6 +162,188 @@ impl<'a> Notes<'a> {
 
 encodes!(Notes<'_>);
 
+#[cfg(feature = "alloc")]
+pub(crate) mod receiver {
+    use netmidi_message::{ChannelMessage, Note, U7};
+    use netmidi_wire::RtpTimestamp;
+
+    use super::{NoteLog, Notes};
+    use crate::channel::extras::receiver::ExtraTable;
+    use crate::repairer::{ChannelModel, PerKey, Repairs, Stamp, keys};
+
+    /// How long ago the own note-on was at least if it cannot be the one that a log with Y=1
+    /// means: 250 ms in ticks of 100 µs, five times as long as senders set Y.
+    const CLEARLY_OLD: i32 = 2_500;
+    /// Of notes that were struck again and again without being let go, how many of the lost
+    /// note-ons are played.
+    const MAX_STACKED: u8 = 16;
+    /// A count that says "so many or more".
+    const MANY: u8 = 127;
+
+    #[derive(Clone, Copy, Debug, Default)]
+    struct NoteState {
+        /// Note-ons without a note-off, up to 127.
+        count: u8,
+        /// Of the last note-on.
+        velocity: U7,
+        /// When the last note-on was due.
+        at: RtpTimestamp,
+        /// The packet of the last note-on.
+        on_ext: u64,
+        /// The packet of the last note-on or note-off.
+        ext: u64,
+    }
+
+    /// Which notes of a channel sound.
+    #[derive(Clone, Debug)]
+    pub(crate) struct NoteModel {
+        notes: PerKey<NoteState>,
+        /// The packet of the last note-on of any note.
+        pub(crate) on_ext: u64,
+    }
+
+    impl Default for NoteModel {
+        fn default() -> Self {
+            Self {
+                notes: PerKey::new(NoteState::default()),
+                on_ext: 0,
+            }
+        }
+    }
+
+    impl NoteModel {
+        pub(crate) fn on(&mut self, stamp: Stamp, note: Note, velocity: U7) {
+            let state = self.notes.get_mut(note.to_u7());
+            *state = NoteState {
+                count: (state.count + 1).min(MANY),
+                velocity,
+                at: stamp.at,
+                on_ext: stamp.ext,
+                ext: stamp.ext,
+            };
+            self.on_ext = self.on_ext.max(stamp.ext);
+        }
+
+        pub(crate) fn off(&mut self, ext: u64, note: Note) {
+            let state = self.notes.get_mut(note.to_u7());
+            state.count = state.count.saturating_sub(1);
+            state.ext = ext;
+        }
+
+        pub(crate) fn all_off(&mut self) {
+            for key in keys() {
+                self.notes.get_mut(key).count = 0;
+            }
+        }
+
+        /// How many note-ons of the note have had no note-off.
+        pub(crate) fn count(&self, note: Note) -> u8 {
+            self.notes.get(note.to_u7()).count
+        }
+
+        /// The packet of the last note-on or note-off of the note.
+        pub(crate) fn ext(&self, note: Note) -> u64 {
+            self.notes.get(note.to_u7()).ext
+        }
+    }
+
+    impl ChannelModel {
+        /// The receiver's rule of chapter N for notes that have ended.
+        pub(crate) fn repair_notes_off(
+            &mut self,
+            chapter: &Notes<'_>,
+            extras: &ExtraTable,
+            out: &mut Repairs<'_>,
+        ) {
+            if !out.skips(chapter.b()) {
+                for note in chapter.off().iter() {
+                    self.repair_note_off(note, extras, out);
+                }
+            }
+            // A log with velocity 0 says the same.
+            for log in &chapter.logs() {
+                if log.velocity == U7::MIN && !out.skips(log.s) {
+                    self.repair_note_off(log.note, extras, out);
+                }
+            }
+        }
+
+        fn repair_note_off(&mut self, note: Note, extras: &ExtraTable, out: &mut Repairs<'_>) {
+            let left = extras.count(note).unwrap_or(0);
+            if left != MANY {
+                let ended = self.notes.count(note).saturating_sub(left);
+                self.end_note(note, ended, extras.release(note), out);
+            }
+        }
+
+        /// Ends a note `times` times.
+        pub(crate) fn end_note(
+            &mut self,
+            note: Note,
+            times: u8,
+            velocity: U7,
+            out: &mut Repairs<'_>,
+        ) {
+            for _ in 0..times {
+                let message = ChannelMessage::note_off(self.channel, note, velocity);
+                self.execute(message, out);
+            }
+        }
+
+        /// The receiver's rule of chapter N for notes that sound.
+        pub(crate) fn repair_notes_on(
+            &mut self,
+            chapter: &Notes<'_>,
+            extras: &ExtraTable,
+            out: &mut Repairs<'_>,
+        ) {
+            for log in &chapter.logs() {
+                if log.velocity != U7::MIN && !out.skips(log.s) {
+                    self.repair_note_on(log, extras, out);
+                }
+            }
+        }
+
+        fn repair_note_on(&mut self, log: NoteLog, extras: &ExtraTable, out: &mut Repairs<'_>) {
+            let note = log.note;
+            let wanted = extras.count(note).unwrap_or(1).max(1);
+            let own = self.notes.notes.get(note.to_u7());
+            let (offs, ons) = if own.count < wanted {
+                (0, wanted - own.count)
+            } else if own.count > wanted {
+                (own.count, wanted)
+            } else if self.was_struck_again(log, own, out) {
+                (1, 1)
+            } else {
+                return;
+            };
+            self.end_note(note, offs, extras.release(note), out);
+            // Some senders log what is in the packet itself: that will be played from its list.
+            let in_list = out.begins_list(self.channel, note, log.velocity);
+            let ons = ons - u8::from(in_list);
+            for index in 0..ons {
+                if log.play && index < MAX_STACKED {
+                    let message = ChannelMessage::note_on(self.channel, note, log.velocity);
+                    self.execute(message, out);
+                } else {
+                    out.skip_note();
+                    self.notes.on(out.stamp, note, log.velocity);
+                }
+            }
+        }
+
+        /// Whether the note of the log is another than the one that sounds, one note-off and one
+        /// note-on later.
+        fn was_struck_again(&self, log: NoteLog, own: NoteState, out: &Repairs<'_>) -> bool {
+            // While catching up, what an earlier repair has struck is not struck again for its age.
+            let age_tells = log.play && out.catching_up.is_none_or(|gap| own.on_ext + 1 < gap);
+            own.velocity != log.velocity
+                || own.on_ext < out.checkpoint
+                || age_tells && out.stamp.at.distance_from(own.at) > CLEARLY_OLD
+        }
+    }
+}
+
 impl Log for NoteLog {
     #[inline]
     fn from_octets([note, velocity]: [u8; 2]) -> Self {

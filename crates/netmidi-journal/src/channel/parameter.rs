@@ -257,6 +257,303 @@ impl<'a> Parameters<'a> {
 
 encodes!(Parameters<'_>);
 
+#[cfg(feature = "alloc")]
+pub(crate) mod receiver {
+    use alloc::vec::Vec;
+
+    use netmidi_message::{ChannelMessage, Controller, Parameter, U7, U14};
+
+    use super::{ButtonCount, ParameterLog, Parameters, Pending};
+    use crate::repairer::{ChannelModel, Repairs};
+
+    /// Of how many parameters of a channel the state is kept; more than a chapter has room for.
+    const MAX_PARAMETERS: usize = 256;
+    /// Steps up or down that are made good for one parameter in one repair. Those that are left
+    /// come with the next.
+    const MAX_STEPS: u16 = 128;
+
+    #[derive(Clone, Copy, Debug)]
+    struct State {
+        parameter: Parameter,
+        msb: Option<U7>,
+        lsb: Option<U7>,
+        /// Steps up minus steps down since the last value.
+        net: i16,
+        /// Transactions, modulo 128.
+        count: u8,
+    }
+
+    /// What the parameters of a channel are set to, and which one is selected.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct ParameterModel {
+        /// The one that was selected last is last.
+        states: Vec<State>,
+        open: Option<Parameter>,
+        pending: Option<Pending>,
+        registered_msb: Option<U7>,
+        non_registered_msb: Option<U7>,
+        /// The packet of the last command of the parameter system.
+        pub(crate) ext: u64,
+    }
+
+    impl ParameterModel {
+        /// Whether a data entry now would be for a parameter.
+        pub(crate) const fn is_selected(&self) -> bool {
+            self.open.is_some() || self.pending.is_some()
+        }
+
+        /// Controllers 98 to 101.
+        pub(crate) fn number(&mut self, control: Controller, value: U7) {
+            match control {
+                Controller::NRPN_MSB => {
+                    self.non_registered_msb = Some(value);
+                    self.open = None;
+                    self.pending = Some(Pending::NonRegistered(value));
+                }
+                Controller::RPN_MSB => {
+                    self.registered_msb = Some(value);
+                    self.open = None;
+                    self.pending = Some(Pending::Registered(value));
+                }
+                // Without an upper half of this transaction the last one of the kind counts.
+                Controller::NRPN_LSB => {
+                    let msb = self.non_registered_msb;
+                    self.initiate(msb.map(|msb| non_registered(msb, value)));
+                }
+                Controller::RPN_LSB => {
+                    let msb = self.registered_msb;
+                    self.initiate(msb.map(|msb| registered(msb, value)));
+                }
+                _ => {}
+            }
+        }
+
+        /// Controllers 6, 38, 96 and 97 while a parameter is selected.
+        pub(crate) fn data(&mut self, control: Controller, value: U7) {
+            match self.pending {
+                Some(Pending::Registered(msb)) => self.initiate(Some(registered(msb, U7::MIN))),
+                Some(Pending::NonRegistered(msb)) => {
+                    self.initiate(Some(non_registered(msb, U7::MIN)));
+                }
+                None => {}
+            }
+            if let Some(parameter) = self.open {
+                self.state(parameter).set(control, value);
+            }
+        }
+
+        /// Controller 121.
+        pub(crate) const fn deselect(&mut self) {
+            self.open = None;
+            self.pending = None;
+            self.registered_msb = None;
+            self.non_registered_msb = None;
+        }
+
+        /// A reset of the whole system. Memory is kept.
+        pub(crate) fn clear(&mut self) {
+            self.deselect();
+            self.states.clear();
+        }
+
+        fn initiate(&mut self, parameter: Option<Parameter>) {
+            self.open(parameter);
+            if let Some(parameter) = self.open {
+                let state = self.state(parameter);
+                state.count = (state.count + 1) & 0x7F;
+            }
+        }
+
+        fn open(&mut self, parameter: Option<Parameter>) {
+            self.pending = None;
+            self.open = parameter.filter(|it| !is_null(*it));
+        }
+
+        /// The state of a parameter, which is the last one then.
+        fn state(&mut self, parameter: Parameter) -> &mut State {
+            let at = self
+                .states
+                .iter()
+                .rposition(|it| it.parameter == parameter)
+                .unwrap_or_else(|| {
+                    if self.states.len() >= MAX_PARAMETERS {
+                        self.states.remove(0);
+                    }
+                    self.states.push(State {
+                        parameter,
+                        msb: None,
+                        lsb: None,
+                        net: 0,
+                        count: 0,
+                    });
+                    self.states.len() - 1
+                });
+            if let Some(tail) = self.states.get_mut(at..) {
+                tail.rotate_left(1);
+            }
+            self.states.last_mut().expect("it was found or put in")
+        }
+    }
+
+    impl State {
+        fn set(&mut self, control: Controller, value: U7) {
+            match control {
+                Controller::DATA_ENTRY => {
+                    self.msb = Some(value);
+                    self.lsb = None;
+                    self.net = 0;
+                }
+                Controller::DATA_ENTRY_LSB => {
+                    self.lsb = Some(value);
+                    self.net = 0;
+                }
+                Controller::DATA_INCREMENT => {
+                    self.net = (self.net + 1).min(ButtonCount::MAX.get());
+                }
+                Controller::DATA_DECREMENT => {
+                    self.net = (self.net - 1).max(ButtonCount::MIN.get());
+                }
+                _ => {}
+            }
+        }
+
+        /// Whether the data entries are other than the log says. Beside one of them a missing
+        /// ENTRY-LSB says that there is none.
+        fn entries_differ(&self, log: &ParameterLog) -> bool {
+            let msb = log.entry_msb.map(|it| it.value);
+            let lsb = log.entry_lsb.map(|it| it.value);
+            msb.is_some() && (msb != self.msb || lsb != self.lsb)
+                || lsb.is_some() && lsb != self.lsb
+        }
+    }
+
+    impl ChannelModel {
+        /// The receiver's rule of chapter M.
+        pub(crate) fn repair_parameters(
+            &mut self,
+            chapter: &Parameters<'_>,
+            out: &mut Repairs<'_>,
+        ) {
+            if out.skips(chapter.s()) {
+                return;
+            }
+            let mut last = None;
+            for log in &chapter.logs() {
+                last = Some(log.parameter);
+                if !out.skips(log.s) {
+                    self.repair_parameter(&log, out);
+                }
+            }
+            match (chapter.pending(), last) {
+                (Some(pending), _) => {
+                    if self.parameters.pending != Some(pending) {
+                        let (control, value) = match pending {
+                            Pending::Registered(value) => (Controller::RPN_MSB, value),
+                            Pending::NonRegistered(value) => (Controller::NRPN_MSB, value),
+                        };
+                        self.parameter_command(control, value, out);
+                    }
+                }
+                (None, Some(parameter)) if chapter.in_progress() => {
+                    if self.parameters.open != Some(parameter) {
+                        self.select_parameter(parameter, out);
+                    }
+                }
+                (None, _) if chapter.in_progress() => {}
+                (None, _) => self.close_parameter(out),
+            }
+        }
+
+        /// Selects no parameter, if one is selected or half selected.
+        pub(crate) fn close_parameter(&mut self, out: &mut Repairs<'_>) {
+            let null = match (self.parameters.open, self.parameters.pending) {
+                (Some(Parameter::Registered(_)), _) | (None, Some(Pending::Registered(_))) => {
+                    Parameter::Registered(U14::MAX)
+                }
+                (Some(_), _) | (None, Some(_)) => Parameter::NonRegistered(U14::MAX),
+                (None, None) => return,
+            };
+            self.select_parameter(null, out);
+        }
+
+        fn repair_parameter(&mut self, log: &ParameterLog, out: &mut Repairs<'_>) {
+            if is_null(log.parameter) {
+                return;
+            }
+            let own = *self.parameters.state(log.parameter);
+            let has_entry = log.entry_msb.is_some() || log.entry_lsb.is_some();
+            let buttons = log.a_button.map(|(steps, _)| steps.get());
+            let net = buttons.or(has_entry.then_some(0));
+            let entries_differ = own.entries_differ(log);
+            if entries_differ || net.is_some_and(|net| net != own.net) {
+                self.select_parameter(log.parameter, out);
+                if entries_differ || buttons.is_none() {
+                    if let Some(entry) = log.entry_msb {
+                        self.parameter_data(Controller::DATA_ENTRY, entry.value, out);
+                    }
+                    if let Some(entry) = log.entry_lsb {
+                        self.parameter_data(Controller::DATA_ENTRY_LSB, entry.value, out);
+                    }
+                }
+                let missing = net.unwrap_or(0) - self.parameters.state(log.parameter).net;
+                let button = if missing > 0 {
+                    Controller::DATA_INCREMENT
+                } else {
+                    Controller::DATA_DECREMENT
+                };
+                for _ in 0..out.take_steps(missing.unsigned_abs().min(MAX_STEPS)) {
+                    self.parameter_data(button, U7::MIN, out);
+                }
+            }
+            if let Some(count) = log.count {
+                self.parameters.state(log.parameter).count = count.value.get();
+            }
+        }
+
+        /// The two commands that select a parameter. No transaction of the sender's, so they are
+        /// not counted as one.
+        fn select_parameter(&mut self, parameter: Parameter, out: &mut Repairs<'_>) {
+            let (msb, lsb) = match parameter {
+                Parameter::Registered(_) => (Controller::RPN_MSB, Controller::RPN_LSB),
+                Parameter::NonRegistered(_) => (Controller::NRPN_MSB, Controller::NRPN_LSB),
+            };
+            let number = super::number(parameter);
+            self.parameter_command(msb, number.msb(), out);
+            out.channel(ChannelMessage::control_change(
+                self.channel,
+                lsb,
+                number.lsb(),
+            ));
+            self.parameters.open(Some(parameter));
+        }
+
+        /// One command that has a transaction counted by its log only.
+        fn parameter_command(&mut self, control: Controller, value: U7, out: &mut Repairs<'_>) {
+            out.channel(ChannelMessage::control_change(self.channel, control, value));
+            self.parameters.number(control, value);
+            self.parameters.ext = out.stamp.ext;
+        }
+
+        fn parameter_data(&mut self, control: Controller, value: U7, out: &mut Repairs<'_>) {
+            out.channel(ChannelMessage::control_change(self.channel, control, value));
+            self.parameters.data(control, value);
+        }
+    }
+
+    fn registered(msb: U7, lsb: U7) -> Parameter {
+        Parameter::Registered(U14::from_parts(msb, lsb))
+    }
+
+    fn non_registered(msb: U7, lsb: U7) -> Parameter {
+        Parameter::NonRegistered(U14::from_parts(msb, lsb))
+    }
+
+    /// Both halves 127: no parameter.
+    fn is_null(parameter: Parameter) -> bool {
+        super::number(parameter) == U14::MAX
+    }
+}
+
 impl ParameterFlags {
     /// Nothing is said: every log has the long form.
     pub const NONE: Self = Self {

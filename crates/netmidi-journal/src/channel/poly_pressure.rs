@@ -79,6 +79,36 @@ impl<'a> PolyPressure<'a> {
 
 encodes!(PolyPressure<'_>);
 
+#[cfg(feature = "alloc")]
+pub(crate) mod receiver {
+    use netmidi_message::ChannelMessage;
+
+    use super::PolyPressure;
+    use crate::repairer::{ChannelModel, Repairs};
+
+    impl ChannelModel {
+        /// The receiver's rule of chapter A.
+        pub(crate) fn repair_poly_pressure(
+            &mut self,
+            chapter: &PolyPressure<'_>,
+            out: &mut Repairs<'_>,
+        ) {
+            if out.skips(chapter.s()) {
+                return;
+            }
+            for log in &chapter.logs() {
+                // A stale one belongs to a note that has ended.
+                let known = self.poly_pressure.get(log.note.to_u7()) == Some(log.pressure);
+                if !out.skips(log.s) && !log.stale && !known {
+                    let message =
+                        ChannelMessage::poly_pressure(self.channel, log.note, log.pressure);
+                    self.execute(message, out);
+                }
+            }
+        }
+    }
+}
+
 impl Log for PolyPressureLog {
     #[inline]
     fn from_octets([note, pressure]: [u8; 2]) -> Self {

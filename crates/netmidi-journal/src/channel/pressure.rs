@@ -70,6 +70,24 @@ pub(crate) mod sent {
     }
 }
 
+#[cfg(feature = "alloc")]
+pub(crate) mod receiver {
+    use netmidi_message::ChannelMessage;
+
+    use super::Pressure;
+    use crate::repairer::{ChannelModel, Repairs};
+
+    impl ChannelModel {
+        /// The receiver's rule of chapter T.
+        pub(crate) fn repair_pressure(&mut self, log: &Pressure, out: &mut Repairs<'_>) {
+            if !out.skips(log.s) && self.pressure != Some(log.pressure) {
+                let message = ChannelMessage::channel_pressure(self.channel, log.pressure);
+                self.execute(message, out);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

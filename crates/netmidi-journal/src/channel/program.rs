@@ -69,6 +69,90 @@ impl Program {
 
 encodes!(Program);
 
+#[cfg(feature = "alloc")]
+pub(crate) mod receiver {
+    use netmidi_message::{ChannelMessage, Controller, U7};
+
+    use super::Program;
+    use crate::channel::{ControlTool, Controls};
+    use crate::repairer::{ChannelModel, Repairs};
+
+    /// The program of a channel, and the bank as chapter P sees it: the last controller 0, and the
+    /// last controller 32 behind it, else 0.
+    #[derive(Clone, Copy, Debug, Default)]
+    pub(crate) struct ProgramModel {
+        program: Option<U7>,
+        /// The bank when the program was chosen.
+        chosen_from: Option<(U7, U7)>,
+        bank: Option<(U7, U7)>,
+        pub(crate) ext: u64,
+    }
+
+    impl ProgramModel {
+        pub(crate) const fn observe(&mut self, ext: u64, program: U7) {
+            self.program = Some(program);
+            self.chosen_from = self.bank;
+            self.ext = ext;
+        }
+
+        pub(crate) const fn bank_msb(&mut self, msb: U7) {
+            self.bank = Some((msb, U7::MIN));
+        }
+
+        pub(crate) const fn bank_lsb(&mut self, lsb: U7) {
+            if let Some((_, own)) = &mut self.bank {
+                *own = lsb;
+            }
+        }
+    }
+
+    impl ChannelModel {
+        /// The receiver's rule of chapter P. `controls` is the chapter C beside it.
+        pub(crate) fn repair_program(
+            &mut self,
+            log: &Program,
+            controls: Option<&Controls<'_>>,
+            out: &mut Repairs<'_>,
+        ) {
+            if out.skips(log.s) {
+                return;
+            }
+            let bank = log.bank.map(|bank| (bank.msb, bank.lsb));
+            let known = self.program.program == Some(log.program)
+                && (bank.is_none() || self.program.chosen_from == bank);
+            if known {
+                return;
+            }
+            if let Some((msb, lsb)) = bank
+                && self.program.bank != bank
+            {
+                self.execute_control(Controller::BANK_SELECT, msb, out);
+                // Many instruments keep the old lower half, so a 0 that nobody sent is not sent.
+                if lsb != U7::MIN || !controls.is_some_and(|it| bank_msb_alone(it, msb)) {
+                    self.execute_control(Controller::BANK_SELECT_LSB, lsb, out);
+                }
+            }
+            let program = ChannelMessage::program_change(self.channel, log.program);
+            self.execute(program, out);
+            // The same bank by the sender's account, whether or not all of it was sent.
+            self.program.chosen_from = bank.or(self.program.chosen_from);
+        }
+    }
+
+    /// Whether chapter C says that controller 0 came with this value and no 32 behind it.
+    fn bank_msb_alone(controls: &Controls<'_>, msb: U7) -> bool {
+        let mut alone = false;
+        for log in &controls.logs() {
+            if log.controller == Controller::BANK_SELECT {
+                alone |= log.tool == ControlTool::Value(msb);
+            } else if log.controller == Controller::BANK_SELECT_LSB {
+                alone = false;
+            }
+        }
+        alone
+    }
+}
+
 const S: u8 = 0x80;
 const B: u8 = 0x80;
 const X: u8 = 0x80;

@@ -75,6 +75,39 @@ pub(crate) mod sent {
     }
 }
 
+#[cfg(feature = "alloc")]
+pub(crate) mod receiver {
+    use netmidi_message::{Bend, ChannelMessage};
+
+    use super::Wheel;
+    use crate::repairer::{ChannelModel, Repairs};
+
+    /// Where the wheel is; at rest until it is moved.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct WheelModel {
+        pub(crate) bend: Bend,
+        pub(crate) ext: u64,
+    }
+
+    impl Default for WheelModel {
+        fn default() -> Self {
+            Self {
+                bend: Bend::CENTER,
+                ext: 0,
+            }
+        }
+    }
+
+    impl ChannelModel {
+        /// The receiver's rule of chapter W.
+        pub(crate) fn repair_wheel(&mut self, log: &Wheel, out: &mut Repairs<'_>) {
+            if !out.skips(log.s) && self.wheel.bend != log.bend {
+                self.execute(ChannelMessage::pitch_bend(self.channel, log.bend), out);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

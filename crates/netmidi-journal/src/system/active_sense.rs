@@ -70,6 +70,31 @@ pub(crate) mod sent {
     }
 }
 
+#[cfg(feature = "alloc")]
+pub(crate) mod receiver {
+    use netmidi_message::U7;
+
+    use super::ActiveSense;
+    use crate::repairer::Repairs;
+
+    /// How often active sense came.
+    #[derive(Clone, Copy, Debug, Default)]
+    pub(crate) struct ActiveSenseModel(U7);
+
+    impl ActiveSenseModel {
+        pub(crate) const fn observe(&mut self) {
+            self.0 = U7::from_low_bits(self.0.get() + 1);
+        }
+
+        /// The receiver's rule of chapter V. A lost one is not made good: the next comes soon.
+        pub(crate) fn repair(&mut self, log: &ActiveSense, out: &Repairs<'_>) {
+            if !out.skips(log.s) {
+                self.0 = log.count;
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

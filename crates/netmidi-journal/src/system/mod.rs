@@ -14,6 +14,15 @@ pub use simple::{CountLog, DataSize, RealTimeLog, Simple, SongLog, UndefinedLog}
 pub use sysex::{SysExLog, SysExLogIter, SysExLogs, SysExStatus};
 pub use timecode::{Complete, Timecode};
 
+#[cfg(feature = "alloc")]
+pub(crate) use {
+    active_sense::receiver::ActiveSenseModel,
+    sequencer::receiver::SequencerModel,
+    simple::receiver::SimpleModel,
+    sysex::receiver::{Step, SysExModel, resets_state},
+    timecode::receiver::{TimecodeModel, full_frame_time},
+};
+
 use nom::Parser;
 use nom::number::complete::be_u8;
 

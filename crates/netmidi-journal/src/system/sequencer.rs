@@ -115,6 +115,120 @@ impl Sequencer {
 
 encodes!(Sequencer);
 
+#[cfg(feature = "alloc")]
+pub(crate) mod receiver {
+    use netmidi_message::{RealTime, SystemCommon, U14};
+
+    use super::Sequencer;
+    use crate::repairer::Repairs;
+
+    /// MIDI clocks in one step of a song position.
+    const CLOCKS_PER_STEP: u16 = 6;
+    /// The furthest place that a song position and clocks behind it can reach.
+    const LAST_PLACE: u32 = 98_303;
+    /// So many lost clocks are made good by clocks; more by a song position.
+    const MAX_CLOCKS: u32 = 24;
+
+    /// Where the sender's sequencer is. It begins stopped, at 0.
+    #[derive(Clone, Copy, Debug, Default)]
+    pub(crate) struct SequencerModel {
+        running: bool,
+        /// In MIDI clocks, below [`Sequencer::POSITIONS`].
+        position: u32,
+        /// Whether a clock has played the position.
+        played: bool,
+    }
+
+    impl SequencerModel {
+        pub(crate) const fn observe(&mut self, message: RealTime) {
+            match message {
+                RealTime::Start => {
+                    *self = Self {
+                        running: true,
+                        position: 0,
+                        played: false,
+                    }
+                }
+                RealTime::Continue => self.running = true,
+                RealTime::Stop => self.running = false,
+                RealTime::TimingClock if self.running => {
+                    self.position = self.next();
+                    self.played = true;
+                }
+                _ => {}
+            }
+        }
+
+        pub(crate) const fn locate(&mut self, pos: U14) {
+            self.position = pos.get() as u32 * CLOCKS_PER_STEP as u32;
+            self.played = false;
+        }
+
+        /// The position that the next clock plays.
+        const fn next(&self) -> u32 {
+            (self.position + self.played as u32) % Sequencer::POSITIONS
+        }
+
+        /// The receiver's rule of chapter Q.
+        pub(crate) fn repair(&mut self, log: &Sequencer, out: &mut Repairs<'_>) {
+            if out.skips(log.s) {
+                return;
+            }
+            let target = Self {
+                running: log.running,
+                position: log.position(),
+                played: log.played,
+            };
+            let ahead = target.next().wrapping_sub(self.next()) % Sequencer::POSITIONS;
+            if log.running && log.clock.is_none() && !log.played {
+                if !self.running || self.next() != 0 {
+                    if self.running {
+                        self.execute(RealTime::Stop, out);
+                    }
+                    self.execute(RealTime::Start, out);
+                }
+            } else if self.running && (1..=MAX_CLOCKS).contains(&ahead) {
+                for _ in 0..ahead {
+                    self.execute(RealTime::TimingClock, out);
+                }
+            } else if ahead != 0 && target.next() <= LAST_PLACE {
+                self.move_to(target, out);
+            }
+            if self.running != target.running {
+                let message = if target.running {
+                    RealTime::Continue
+                } else {
+                    RealTime::Stop
+                };
+                self.execute(message, out);
+            }
+            *self = target;
+        }
+
+        fn move_to(&mut self, target: Self, out: &mut Repairs<'_>) {
+            if self.running {
+                self.execute(RealTime::Stop, out);
+            }
+            let steps = target.next() / u32::from(CLOCKS_PER_STEP);
+            let clocks = target.next() % u32::from(CLOCKS_PER_STEP);
+            let pos = U14::from_low_bits(steps as u16);
+            out.message(SystemCommon::SongPosition { pos }.into());
+            self.locate(pos);
+            if target.running || clocks != 0 {
+                self.execute(RealTime::Continue, out);
+            }
+            for _ in 0..clocks {
+                self.execute(RealTime::TimingClock, out);
+            }
+        }
+
+        fn execute(&mut self, message: RealTime, out: &mut Repairs<'_>) {
+            out.message(message.into());
+            self.observe(message);
+        }
+    }
+}
+
 const S: u8 = 0x80;
 const N: u8 = 0x40;
 const D: u8 = 0x20;

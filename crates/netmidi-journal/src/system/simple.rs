@@ -198,6 +198,171 @@ impl<'a> Simple<'a> {
 
 encodes!(Simple<'_>);
 
+#[cfg(feature = "alloc")]
+pub(crate) mod receiver {
+    use alloc::vec::Vec;
+
+    use netmidi_message::{RealTime, SystemCommon, U7, Undefined, UndefinedStatus};
+
+    use super::{CountLog, DataSize, RealTimeLog, Simple, UndefinedLog};
+    use crate::repairer::Repairs;
+    use crate::system::{LogData, SystemJournal};
+
+    /// What came of the simple system commands.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct SimpleModel {
+        resets: U7,
+        tune_requests: U7,
+        pub(crate) song: Option<U7>,
+        f4: UndefinedModel,
+        f5: UndefinedModel,
+        f9: u8,
+        fd: u8,
+    }
+
+    #[derive(Clone, Debug, Default)]
+    struct UndefinedModel {
+        count: u8,
+        /// The data of the last one, so much of it as a log can show.
+        last: Option<Vec<u8>>,
+    }
+
+    impl SimpleModel {
+        pub(crate) const fn real_time(&mut self, message: RealTime) {
+            match message {
+                RealTime::Reset => self.resets = after(self.resets),
+                RealTime::UndefinedF9 => self.f9 = self.f9.wrapping_add(1),
+                RealTime::UndefinedFd => self.fd = self.fd.wrapping_add(1),
+                _ => {}
+            }
+        }
+
+        pub(crate) const fn tune_request(&mut self) {
+            self.tune_requests = after(self.tune_requests);
+        }
+
+        pub(crate) fn undefined(&mut self, message: Undefined<'_>) {
+            let own = match message.status() {
+                UndefinedStatus::F4 => &mut self.f4,
+                UndefinedStatus::F5 => &mut self.f5,
+            };
+            own.count = own.count.wrapping_add(1);
+            own.remember(message.data());
+        }
+
+        /// The receiver's rule of chapter D for the reset, which goes before everything else.
+        /// Returns whether one was lost.
+        pub(crate) fn repair_reset(&mut self, chapter: &Simple<'_>, out: &mut Repairs<'_>) -> bool {
+            if out.skips(chapter.s) {
+                return false;
+            }
+            let lost = is_lost(chapter.reset, &mut self.resets, out);
+            if lost {
+                out.message(RealTime::Reset.into());
+            }
+            lost
+        }
+
+        /// The receiver's rule of chapter D for the other commands.
+        pub(crate) fn repair(&mut self, chapter: &Simple<'_>, out: &mut Repairs<'_>) {
+            if out.skips(chapter.s) {
+                return;
+            }
+            if is_lost(chapter.tune_request, &mut self.tune_requests, out) {
+                out.message(SystemCommon::TuneRequest.into());
+            }
+            if let Some(log) = chapter.song_select
+                && !out.skips(log.s)
+                && self.song != Some(log.song)
+            {
+                self.song = Some(log.song);
+                out.message(SystemCommon::SongSelect { song: log.song }.into());
+            }
+            self.f4.repair(chapter.f4, UndefinedStatus::F4, out);
+            self.f5.repair(chapter.f5, UndefinedStatus::F5, out);
+            repair_real_time(chapter.f9, &mut self.f9, RealTime::UndefinedF9, out);
+            repair_real_time(chapter.fd, &mut self.fd, RealTime::UndefinedFd, out);
+        }
+    }
+
+    impl UndefinedModel {
+        fn repair(
+            &mut self,
+            log: Option<UndefinedLog<'_>>,
+            status: UndefinedStatus,
+            out: &mut Repairs<'_>,
+        ) {
+            let Some(log) = log.filter(|log| !out.skips(log.s())) else {
+                return;
+            };
+            let lost = match (log.count(), log.value()) {
+                (Some(count), _) => count != self.count,
+                (None, Some(value)) => !self.is_last(value),
+                (None, None) => false,
+            };
+            self.count = log.count().unwrap_or(self.count);
+            if !lost {
+                return;
+            }
+            let mut scratch = [0; SystemJournal::MAX_LEN];
+            let data = match (log.value(), log.size()) {
+                (Some(value), _) => value.copy_to(&mut scratch).map(|data| &*data),
+                (None, DataSize::Zero) => Some(&[][..]),
+                // Nobody knows the data.
+                (None, _) => None,
+            };
+            if let Some(data) = data
+                && let Some(message) = Undefined::new(status, data)
+            {
+                out.message(message.into());
+                self.remember(data);
+            }
+        }
+
+        fn is_last(&self, value: LogData<'_>) -> bool {
+            let last = self.last.as_deref();
+            last.is_some_and(|last| last.iter().copied().eq(value.iter()))
+        }
+
+        fn remember(&mut self, data: &[u8]) {
+            let last = self.last.get_or_insert_default();
+            last.clear();
+            // One octet more than a log can show tells a longer one from all logs.
+            let kept = data.len().min(SystemJournal::MAX_LEN);
+            last.extend(data.iter().take(kept));
+        }
+    }
+
+    /// Whether the count of the log is another, which is then taken over.
+    fn is_lost(log: Option<CountLog>, own: &mut U7, out: &Repairs<'_>) -> bool {
+        let Some(log) = log.filter(|log| !out.skips(log.s)) else {
+            return false;
+        };
+        let lost = log.count != *own;
+        *own = log.count;
+        lost
+    }
+
+    fn repair_real_time(
+        log: Option<RealTimeLog<'_>>,
+        own: &mut u8,
+        message: RealTime,
+        out: &mut Repairs<'_>,
+    ) {
+        let log = log.filter(|log| !out.skips(log.s()));
+        if let Some(count) = log.and_then(|log| log.count())
+            && count != *own
+        {
+            *own = count;
+            out.message(message.into());
+        }
+    }
+
+    const fn after(count: U7) -> U7 {
+        U7::from_low_bits(count.get() + 1)
+    }
+}
+
 impl CountLog {
     fn read(input: &[u8]) -> Parsed<'_, Self> {
         let (rest, octet) = be_u8(input)?;

@@ -130,6 +130,611 @@ impl<'a> SysExLogs<'a> {
 
 encodes!(SysExLogs<'_>);
 
+#[cfg(feature = "alloc")]
+pub(crate) mod receiver {
+    use alloc::boxed::Box;
+    use alloc::collections::VecDeque;
+    use alloc::vec::Vec;
+
+    use netmidi_message::SysEx;
+    use netmidi_wire::{SegmentKind, SysExSegment};
+
+    use super::{SysExLog, SysExLogs, SysExStatus};
+    use crate::repairer::Repairs;
+    use crate::system::timecode::receiver::{TimecodeModel, full_frame_time};
+    use crate::system::{LogData, SystemJournal};
+
+    /// How many of the last messages are remembered.
+    const MAX_RECENT: usize = 256;
+    /// Octets of them that are remembered, all together.
+    const MAX_RECENT_OCTETS: usize = 16 * 1024;
+    /// Octets of one of them that are remembered, its last ones: a log never shows more.
+    const MAX_TAIL: usize = SystemJournal::MAX_LEN;
+    /// Octets of buffer kept for the next message: one near the bound must not keep its memory for
+    /// ever.
+    const KEPT_CAPACITY: usize = 4096;
+
+    /// The message in progress, and which have come of late.
+    #[derive(Debug, Default)]
+    pub(crate) struct SysExModel {
+        /// Data octets of the message in progress; of one that has been whole when none is.
+        data: Vec<u8>,
+        partial: Option<Partial>,
+        /// How many have begun, modulo 256, by the sender's count.
+        count: u8,
+        /// Whether `count` agrees with the sender's: from the beginning, or by a log.
+        counted: bool,
+        /// How many have begun since the last loss, modulo 256.
+        since_loss: u8,
+        recent: VecDeque<Recent>,
+        recent_octets: usize,
+        /// The packet of the newest message that was forgotten for want of room.
+        forgotten: u64,
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    struct Partial {
+        /// How many octets at the beginning are lost: if any, nothing can come of it.
+        missing: usize,
+        /// The packet that it began in.
+        ext: u64,
+        count: u8,
+    }
+
+    /// A message that was executed, or that is known to be lost.
+    #[derive(Debug)]
+    struct Recent {
+        ext: u64,
+        len: usize,
+        tail: Box<[u8]>,
+        /// The number of the message.
+        count: u8,
+        resets: bool,
+        /// Received, not repaired.
+        received: bool,
+        /// Whether a log of the chapter at hand has been found to mean it.
+        matched: bool,
+    }
+
+    /// What a segment did.
+    #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+    pub(crate) enum Step {
+        Partial,
+        /// The message is in the segment.
+        Whole,
+        /// The message is in [`SysExModel::data`].
+        Complete,
+        Abandoned,
+        TooLong,
+        Ignored,
+    }
+
+    /// What the repair of chapter X has to tell.
+    #[derive(Clone, Copy, Debug, Default)]
+    pub(crate) struct SysExRepair {
+        /// A message was executed that resets the whole system.
+        pub(crate) reset: bool,
+        /// Messages that are lost, by their logs.
+        pub(crate) lost: u8,
+        /// Messages that are lost and have no log, or full frames, which never have.
+        pub(crate) unlogged: u8,
+    }
+
+    impl SysExModel {
+        /// A message with these data was received whole.
+        pub(crate) fn received(&mut self, ext: u64, data: &[u8]) {
+            self.begin();
+            self.remember(ext, data, 0, self.count, true);
+        }
+
+        fn begin(&mut self) {
+            self.count = self.count.wrapping_add(1);
+            self.since_loss = self.since_loss.wrapping_add(1);
+        }
+
+        /// The second value is whether a message in progress was given up for the segment.
+        pub(crate) fn join(
+            &mut self,
+            ext: u64,
+            segment: SysExSegment<'_>,
+            limit: usize,
+        ) -> (Step, bool) {
+            self.release();
+            let data = segment.data();
+            match segment.kind() {
+                SegmentKind::Whole | SegmentKind::WholeDroppedEnd => {
+                    let cut = self.abandon();
+                    self.received(ext, data);
+                    let step = if data.len() > limit {
+                        Step::TooLong
+                    } else {
+                        Step::Whole
+                    };
+                    (step, cut)
+                }
+                SegmentKind::First => {
+                    let cut = self.abandon();
+                    self.begin();
+                    self.partial = Some(Partial {
+                        missing: 0,
+                        ext,
+                        count: self.count,
+                    });
+                    (self.append(data, limit), cut)
+                }
+                // The beginning was lost: what follows it is of no use.
+                _ if self.partial.is_none() => (Step::Ignored, false),
+                SegmentKind::Middle => (self.append(data, limit), false),
+                SegmentKind::Last | SegmentKind::LastDroppedEnd => {
+                    let step = match self.append(data, limit) {
+                        Step::Partial => self.complete(ext, true),
+                        given_up => given_up,
+                    };
+                    (step, false)
+                }
+                SegmentKind::Cancel => {
+                    let known = self.partial.is_some_and(|it| it.missing == 0);
+                    self.abandon();
+                    (
+                        if known {
+                            Step::Abandoned
+                        } else {
+                            Step::Ignored
+                        },
+                        false,
+                    )
+                }
+            }
+        }
+
+        /// The data of a message that a segment has completed.
+        pub(crate) fn data(&self) -> &[u8] {
+            &self.data
+        }
+
+        /// Forgets a message in progress. Returns whether something could have come of it.
+        pub(crate) fn abandon(&mut self) -> bool {
+            self.data.clear();
+            self.partial.take().is_some_and(|it| it.missing == 0)
+        }
+
+        /// Whether a message is in progress.
+        pub(crate) const fn in_progress(&self) -> bool {
+            self.partial.is_some()
+        }
+
+        /// Gives back the memory of a long message that is done with.
+        pub(crate) fn release(&mut self) {
+            if self.partial.is_none() {
+                self.data.clear();
+                self.data.shrink_to(KEPT_CAPACITY);
+            }
+        }
+
+        /// Nothing that came before counts any more.
+        pub(crate) fn clear_recent(&mut self) {
+            self.recent.clear();
+            self.recent_octets = 0;
+        }
+
+        /// A loss begins: what begins from here on is counted.
+        pub(crate) const fn lose(&mut self) {
+            self.since_loss = 0;
+        }
+
+        fn append(&mut self, data: &[u8], limit: usize) -> Step {
+            let Some(partial) = &mut self.partial else {
+                return Step::Ignored;
+            };
+            if partial.missing > 0 {
+                // Only to know it again in a log.
+                self.data.extend_from_slice(data);
+                let surplus = self.data.len().saturating_sub(MAX_TAIL);
+                self.data.drain(..surplus);
+                partial.missing += surplus;
+                return Step::Partial;
+            }
+            if self.data.len() + data.len() > limit {
+                self.abandon();
+                self.release();
+                return Step::TooLong;
+            }
+            self.data.extend_from_slice(data);
+            Step::Partial
+        }
+
+        fn complete(&mut self, ext: u64, received: bool) -> Step {
+            let Some(partial) = self.partial.take() else {
+                return Step::Ignored;
+            };
+            let data = core::mem::take(&mut self.data);
+            self.remember(ext, &data, partial.missing, partial.count, received);
+            self.data = data;
+            if partial.missing == 0 {
+                Step::Complete
+            } else {
+                Step::Ignored
+            }
+        }
+
+        /// `data` are the octets from `missing` on.
+        fn remember(&mut self, ext: u64, data: &[u8], missing: usize, count: u8, received: bool) {
+            // Full frames have no logs: chapter F speaks of them.
+            if missing == 0 && full_frame_time(data).is_some() {
+                return;
+            }
+            let resets = missing == 0 && resets_state(data);
+            if resets {
+                self.clear_recent();
+            }
+            let tail = data
+                .get(data.len().saturating_sub(MAX_TAIL)..)
+                .unwrap_or_default();
+            self.recent_octets += tail.len();
+            self.recent.push_back(Recent {
+                ext,
+                len: missing + data.len(),
+                tail: tail.into(),
+                count,
+                resets,
+                received,
+                matched: false,
+            });
+            while self.recent.len() > MAX_RECENT || self.recent_octets > MAX_RECENT_OCTETS {
+                if let Some(oldest) = self.recent.pop_front() {
+                    self.recent_octets -= oldest.tail.len();
+                    self.forgotten = self.forgotten.max(oldest.ext);
+                }
+            }
+        }
+
+        /// The receiver's rule of chapter X.
+        pub(crate) fn repair(
+            &mut self,
+            logs: &SysExLogs<'_>,
+            limit: usize,
+            timecode: &mut TimecodeModel,
+            out: &mut Repairs<'_>,
+        ) -> SysExRepair {
+            let mut told = SysExRepair::default();
+            if out.skips(logs.s()) {
+                return told;
+            }
+            let count_before = self.count;
+            // Cancelled ones that are ahead of the own count, and all that had no part in it yet.
+            let mut accounted = 0_u8;
+            for log in logs {
+                let ahead = log.count.is_some_and(|it| is_ahead(it, count_before));
+                if log.status == SysExStatus::Cancelled && ahead {
+                    accounted = accounted.wrapping_add(1);
+                }
+            }
+
+            let (known, last_known) = self.known_part(logs, out);
+            let (end, newest) = self.received_part(logs, known, out);
+            let last = logs.iter().last();
+            // How many have begun after the command of the last log.
+            let mut after_last = newest
+                .or(last_known.filter(|_| known == logs.len()))
+                .map(|number| self.count.wrapping_sub(number));
+
+            let mut lost = logs.iter().take(end).skip(known).filter(is_ours).peekable();
+            if let Some(log) = lost.peek().copied()
+                && let Some(partial) = self.partial
+            {
+                if self.continues(partial, &log) {
+                    lost.next();
+                    self.go_on(partial, &log, limit, &mut told);
+                    if log.status != SysExStatus::Unfinished
+                        && self.complete(out.stamp.ext, false) == Step::Complete
+                    {
+                        let data = core::mem::take(&mut self.data);
+                        execute(&data, &mut told, timecode, out);
+                        self.data = data;
+                    }
+                } else if end == logs.len() {
+                    // The sender has begun another, so this one was cancelled.
+                    self.abandon();
+                }
+            } else if end == logs.len()
+                && lost.peek().is_none()
+                && last.is_some_and(|it| it.status == SysExStatus::Cancelled && !out.skips(it.s))
+            {
+                self.abandon();
+            }
+            for log in lost {
+                accounted = accounted.wrapping_add(1);
+                self.take_log(&log, limit, &mut told, timecode, out);
+            }
+            if end > known && end == logs.len() {
+                after_last = Some(if out.catching_up.is_some() {
+                    self.since_loss
+                } else {
+                    0
+                });
+            }
+            if let Some(count) = last.and_then(|it| it.count) {
+                match after_last {
+                    Some(after) => self.count = count.wrapping_add(after),
+                    None if is_ahead(count, self.count) => self.count = count,
+                    None => {}
+                }
+                let unlogged = self
+                    .count
+                    .wrapping_sub(count_before)
+                    .wrapping_sub(accounted);
+                if self.counted && unlogged < 128 && !told.reset {
+                    told.unlogged = unlogged;
+                }
+                self.counted = true;
+            }
+            told
+        }
+
+        /// A stream whose beginning was received has the sender's count.
+        pub(crate) const fn set_counted(&mut self, counted: bool) {
+            self.counted = counted;
+        }
+
+        /// How many logs at the beginning are known, and the number of the last of them.
+        fn known_part(&mut self, logs: &SysExLogs<'_>, out: &Repairs<'_>) -> (usize, Option<u8>) {
+            for recent in &mut self.recent {
+                recent.matched = false;
+            }
+            // Where the oldest have been forgotten, their logs are known by those that follow.
+            let forgotten = self.forgotten >= out.checkpoint && self.forgotten > 0;
+            let skip = if forgotten {
+                logs.iter()
+                    .position(|log| self.find(&log, 0, out).is_some())
+                    .unwrap_or(0)
+            } else {
+                0
+            };
+            let mut from = 0;
+            let mut number = None;
+            for (index, log) in logs.iter().enumerate() {
+                let is_finished =
+                    matches!(log.status, SysExStatus::DroppedEnd | SysExStatus::Finished);
+                let found = if is_finished {
+                    self.find(&log, from, out)
+                } else {
+                    None
+                };
+                match found {
+                    Some(at) => {
+                        from = at + 1;
+                        number = self.take_match(at, &log);
+                    }
+                    None if !is_ours(&log) => number = None,
+                    None if out.skips(log.s) || index < skip => number = None,
+                    None => return (index, number),
+                }
+            }
+            (logs.len(), number)
+        }
+
+        /// Where the end of the list begins that has been received since the loss, and the number
+        /// of the very last.
+        fn received_part(
+            &mut self,
+            logs: &SysExLogs<'_>,
+            known: usize,
+            out: &Repairs<'_>,
+        ) -> (usize, Option<u8>) {
+            let mut end = logs.len();
+            let Some(gap) = out.catching_up else {
+                return (end, None);
+            };
+            let mut newest = None;
+            let mut before = self.recent.len();
+            while end > known {
+                let Some(log) = logs.iter().nth(end - 1) else {
+                    break;
+                };
+                match (log.status, self.partial) {
+                    (SysExStatus::Unfinished, Some(partial))
+                        if end == logs.len()
+                            && partial.ext >= gap
+                            && self.continues(partial, &log) =>
+                    {
+                        newest = Some(partial.count);
+                    }
+                    (SysExStatus::DroppedEnd | SysExStatus::Finished, _) => {
+                        let found = self.recent.iter().take(before).rposition(|it| {
+                            it.received && !it.matched && it.ext >= gap && it.is(&log)
+                        });
+                        let Some(at) = found else { break };
+                        before = at;
+                        let number = self.take_match(at, &log);
+                        if end == logs.len() {
+                            newest = number;
+                        }
+                    }
+                    _ => break,
+                }
+                end -= 1;
+            }
+            (end, newest)
+        }
+
+        fn find(&self, log: &SysExLog<'_>, from: usize, out: &Repairs<'_>) -> Option<usize> {
+            let known = |it: &Recent| {
+                // The same reset may have come twice: only the count tells.
+                let repeated =
+                    it.resets && log.count.is_some_and(|count| is_ahead(count, it.count));
+                it.ext >= out.checkpoint && it.is(log) && !repeated
+            };
+            let rest = self.recent.iter().skip(from);
+            rest.clone().position(known).map(|at| from + at)
+        }
+
+        /// Notes that the log means this message. Returns the own number of it, and takes over the
+        /// sender's.
+        fn take_match(&mut self, at: usize, log: &SysExLog<'_>) -> Option<u8> {
+            let recent = self.recent.get_mut(at)?;
+            recent.matched = true;
+            let own = recent.count;
+            recent.count = log.count.unwrap_or(own);
+            Some(own)
+        }
+
+        /// Whether the log is about the message in progress.
+        fn continues(&self, partial: Partial, log: &SysExLog<'_>) -> bool {
+            let first = first(log);
+            let Some(skipped) = first.checked_sub(partial.missing) else {
+                // The log shows more of the beginning than has come.
+                let Some(data) = log.data else { return false };
+                return data
+                    .iter()
+                    .skip(partial.missing - first)
+                    .zip(&self.data)
+                    .all(|(a, b)| a == *b)
+                    && data.len() + first >= partial.missing + self.data.len();
+            };
+            let Some(own) = self.data.get(skipped..) else {
+                return false;
+            };
+            let mut data = log.data.iter().flat_map(LogData::iter);
+            own.iter().all(|octet| data.next() == Some(*octet))
+        }
+
+        /// The log has the message in progress, and more of it.
+        fn go_on(
+            &mut self,
+            mut partial: Partial,
+            log: &SysExLog<'_>,
+            limit: usize,
+            told: &mut SysExRepair,
+        ) {
+            match first(log).checked_sub(partial.missing) {
+                Some(known) => self.data.truncate(known),
+                None => {
+                    self.data.clear();
+                    partial.missing = first(log);
+                }
+            }
+            self.data.extend(log.data.iter().flat_map(LogData::iter));
+            partial.count = log.count.unwrap_or(partial.count);
+            if partial.missing == 0 && self.data.len() > limit {
+                told.lost = told.lost.saturating_add(1);
+                partial.missing = self.give_up();
+            }
+            self.partial = Some(partial);
+        }
+
+        /// Of a message that is too long keeps what shows that it has come. Returns how many
+        /// octets that leaves out.
+        fn give_up(&mut self) -> usize {
+            let surplus = self.data.len().saturating_sub(MAX_TAIL).max(1);
+            self.data.drain(..surplus);
+            surplus
+        }
+
+        /// A message of which nothing has come.
+        fn take_log(
+            &mut self,
+            log: &SysExLog<'_>,
+            limit: usize,
+            told: &mut SysExRepair,
+            timecode: &mut TimecodeModel,
+            out: &mut Repairs<'_>,
+        ) {
+            let first = first(log);
+            let count = log.count.unwrap_or(self.count);
+            let ext = out.stamp.ext;
+            let octets = log.data.iter().flat_map(LogData::iter);
+            if log.status == SysExStatus::Unfinished {
+                self.data.clear();
+                self.data.extend(octets);
+                let mut missing = first;
+                if missing == 0 && self.data.len() > limit {
+                    missing = self.give_up();
+                }
+                told.lost = told.lost.saturating_add(u8::from(missing > 0));
+                self.partial = Some(Partial {
+                    missing,
+                    ext,
+                    count,
+                });
+                return;
+            }
+            // Not in the buffer of the one in progress, which may be a later one.
+            let data: Vec<u8> = octets.collect();
+            self.remember(ext, &data, first, count, false);
+            if first == 0 && data.len() <= limit {
+                execute(&data, told, timecode, out);
+            } else {
+                told.lost = told.lost.saturating_add(1);
+            }
+        }
+    }
+
+    fn execute(
+        data: &[u8],
+        told: &mut SysExRepair,
+        timecode: &mut TimecodeModel,
+        out: &mut Repairs<'_>,
+    ) {
+        let Some(sysex) = SysEx::new(data) else {
+            return;
+        };
+        out.message(sysex.into());
+        if let Some(time) = full_frame_time(data) {
+            timecode.full_frame(time);
+        } else if resets_state(data) {
+            told.reset = true;
+            *timecode = TimecodeModel::default();
+            out.state_was_reset();
+        }
+    }
+
+    /// Whether chapter X has to care for the message: it was not cancelled, and is no full frame,
+    /// which is for chapter F.
+    fn is_ours(log: &SysExLog<'_>) -> bool {
+        log.status != SysExStatus::Cancelled && !is_full_frame(log)
+    }
+
+    fn is_full_frame(log: &SysExLog<'_>) -> bool {
+        let mut data = [0; 8];
+        let whole = log
+            .data
+            .filter(|it| it.len() == data.len() && first(log) == 0);
+        log.status != SysExStatus::Unfinished
+            && whole.is_some_and(|it| it.copy_to(&mut data).is_some())
+            && full_frame_time(&data).is_some()
+    }
+
+    impl Recent {
+        /// Whether the log could mean this message.
+        fn is(&self, log: &SysExLog<'_>) -> bool {
+            let shown = log.data.map_or(0, |it| it.len());
+            self.len == first(log) + shown
+                && shown <= self.tail.len()
+                && self
+                    .tail
+                    .iter()
+                    .skip(self.tail.len() - shown)
+                    .copied()
+                    .eq(log.data.iter().flat_map(LogData::iter))
+        }
+    }
+
+    fn first(log: &SysExLog<'_>) -> usize {
+        log.first.map_or(0, |first| first.get() as usize)
+    }
+
+    /// Whether a count, modulo 256, is ahead of another.
+    const fn is_ahead(count: u8, of: u8) -> bool {
+        matches!(count.wrapping_sub(of), 1..=127)
+    }
+
+    /// Whether a system exclusive message puts the whole instrument back: GM or DLS on or off
+    /// (RFC 6295 §A.1).
+    pub(crate) const fn resets_state(data: &[u8]) -> bool {
+        matches!(data, [0x7E, _, 0x09, 0 | 1 | 3] | [0x7E, _, 0x0A, 1 | 2])
+    }
+}
+
 impl<'a> IntoIterator for &SysExLogs<'a> {
     type Item = SysExLog<'a>;
     type IntoIter = SysExLogIter<'a>;

@@ -104,6 +104,161 @@ impl Timecode {
 
 encodes!(Timecode);
 
+#[cfg(feature = "alloc")]
+pub(crate) mod receiver {
+    use netmidi_message::{FrameRate, FullFrame, SysEx, SystemCommon, TimeCode, U3, U4, U7};
+
+    use super::{Complete, Timecode};
+    use crate::repairer::Repairs;
+
+    /// Where the tape is.
+    #[derive(Clone, Copy, Debug, Default)]
+    pub(crate) struct TimecodeModel {
+        /// hr, mn, sc and fr of the last complete time.
+        complete: Option<[u8; 4]>,
+        run: Option<Run>,
+    }
+
+    /// Quarter frames in order that make no complete time yet.
+    #[derive(Clone, Copy, Debug)]
+    struct Run {
+        reverse: bool,
+        /// The type of the last one.
+        last: u8,
+        values: [U4; 8],
+    }
+
+    impl TimecodeModel {
+        pub(crate) fn quarter_frame(&mut self, frame_type: U3, frame_value: U4) {
+            let piece = frame_type.get();
+            let mut run = match self.run {
+                Some(run) if !run.reverse && run.last + 1 == piece => run,
+                Some(run) if run.reverse && piece + 1 == run.last => run,
+                _ if piece == 0 || piece == 7 => Run {
+                    reverse: piece == 7,
+                    last: piece,
+                    values: [U4::MIN; 8],
+                },
+                _ => {
+                    self.run = None;
+                    return;
+                }
+            };
+            run.last = piece;
+            if let Some(value) = run.values.get_mut(usize::from(piece)) {
+                *value = frame_value;
+            }
+            if piece == if run.reverse { 0 } else { 7 } {
+                let time = octets(run.values);
+                self.complete = Some(if run.reverse { time } else { two_later(time) });
+                self.run = None;
+            } else {
+                self.run = Some(run);
+            }
+        }
+
+        pub(crate) const fn full_frame(&mut self, time: [u8; 4]) {
+            self.complete = Some(time);
+            self.run = None;
+        }
+
+        /// The receiver's rule of chapter F. Returns whether a lost full frame was made good.
+        pub(crate) fn repair(&mut self, log: &Timecode, out: &mut Repairs<'_>) -> bool {
+            if out.skips(log.s) {
+                return false;
+            }
+            let time = match log.complete {
+                Some(Complete::FullFrame(time)) => Some(time.map(U7::get)),
+                Some(Complete::QuarterFrames(values)) => Some(octets(values)),
+                None => None,
+            };
+            let mut lost = false;
+            if let Some(time) = time.filter(|_| time != self.complete) {
+                lost = matches!(log.complete, Some(Complete::FullFrame(_)));
+                let [hr, mn, sc, fr] = time;
+                let data = [0x7F, 0x7F, 1, 1, hr, mn, sc, fr];
+                if let Some(sysex) = SysEx::new(&data) {
+                    out.message(sysex.into());
+                }
+                self.full_frame(time);
+            }
+            match log.partial {
+                Some(values) => self.repair_run(log.reverse, log.point.get(), values, out),
+                None => self.run = None,
+            }
+            lost
+        }
+
+        /// An instrument that missed a quarter frame would drop the whole run.
+        fn repair_run(&mut self, reverse: bool, point: u8, values: [U4; 8], out: &mut Repairs<'_>) {
+            let of = |piece: u8| values.get(usize::from(piece)).copied().unwrap_or_default();
+            // How many have come: 1 to 7, or else it is no unfinished run.
+            let target = if reverse { 8 - point } else { point + 1 };
+            let piece = |index: u8| if reverse { 7 - index } else { index };
+            if target == 8 {
+                return;
+            }
+            let own = match self.run {
+                Some(run) if run.reverse == reverse => {
+                    if reverse {
+                        8 - run.last
+                    } else {
+                        run.last + 1
+                    }
+                }
+                _ => 0,
+            };
+            let same = own <= target
+                && self.run.is_none_or(|run| {
+                    (0..own)
+                        .map(piece)
+                        .all(|piece| run.values.get(usize::from(piece)) == Some(&of(piece)))
+                });
+            for piece in (if same { own } else { 0 }..target).map(piece) {
+                let frame_type = U3::from_low_bits(piece);
+                let frame_value = of(piece);
+                out.message(
+                    SystemCommon::QuarterFrame {
+                        frame_type,
+                        frame_value,
+                    }
+                    .into(),
+                );
+                self.quarter_frame(frame_type, frame_value);
+            }
+        }
+    }
+
+    /// hr, mn, sc and fr of a full frame with any numbers in it.
+    pub(crate) const fn full_frame_time(data: &[u8]) -> Option<[u8; 4]> {
+        match *data {
+            [0x7F, _, 1, 1, hr, mn, sc, fr] => Some([hr, mn, sc, fr]),
+            _ => None,
+        }
+    }
+
+    /// hr, mn, sc and fr of quarter frames, as data octets.
+    fn octets([f0, f1, s0, s1, m0, m1, h0, h1]: [U4; 8]) -> [u8; 4] {
+        let octet = |high: U4, low: U4| (high.get() << 4 | low.get()) & 0x7F;
+        [octet(h1, h0), octet(m1, m0), octet(s1, s0), octet(f1, f0)]
+    }
+
+    /// Where the tape is when quarter frames have told a time running forwards. A time that there
+    /// is not stays as it is.
+    fn two_later([hr, mn, sc, fr]: [u8; 4]) -> [u8; 4] {
+        let rate = FrameRate::from_code(hr >> 5);
+        let Some(time) = TimeCode::new(hr & 0x1F, mn, sc, fr, rate) else {
+            return [hr, mn, sc, fr];
+        };
+        let frame = FullFrame {
+            device: U7::MAX,
+            time: time.plus_frames(2),
+        };
+        let [.., hr, mn, sc, fr] = frame.to_data();
+        [hr, mn, sc, fr]
+    }
+}
+
 fn four(input: &[u8]) -> Parsed<'_, [u8; 4]> {
     let (rest, octets) = take(4usize).parse(input)?;
     match octets.try_into() {
