@@ -13,6 +13,7 @@
 pub mod fuzz;
 mod generator;
 mod hex;
+mod instrument;
 mod journals;
 mod link;
 mod packets;
@@ -24,6 +25,7 @@ mod vectors;
 
 pub use generator::Stream;
 pub use hex::{from_hex, to_hex};
+pub use instrument::{Instrument, Marks, Tolerance};
 pub use journals::{
     OwnedChannel, OwnedJournal, OwnedParameters, OwnedRealTime, OwnedSimple, OwnedSysEx,
     OwnedSystem, OwnedUndefined,
