@@ -578,6 +578,59 @@ impl Instrument {
     }
 }
 
+impl Instrument {
+    /// Whether a journal can carry what this message does to this instrument. It cannot:
+    ///
+    /// - the lower half of a parameter number (98, 100) without the upper half of its kind, unless
+    ///   the parameter selected now is of that kind: the upper half that it would reuse was sent
+    ///   before a number of the other kind or before the null number, and no log holds it;
+    /// - CC 32 before any CC 0: chapter P has the bank of a CC 0 only, and an instrument that keeps
+    ///   the lower half would take another bank;
+    /// - a data button far from the last data entry: a repair makes up for 128 presses;
+    /// - a song position so high that clocks soon lead where no song position leads;
+    /// - a quarter frame that begins in the middle: the journal has no code for it but "illegal".
+    pub(crate) fn is_carried(&self, message: &Message<'_>) -> bool {
+        match message {
+            Message::Channel(ChannelMessage::ControlChange {
+                channel, control, ..
+            }) => self.channel(*channel).is_carried(control.get()),
+            Message::Common(SystemCommon::SongPosition { pos }) => pos.get() <= 15_000,
+            Message::Common(SystemCommon::QuarterFrame { frame_type, .. }) => {
+                let kind = frame_type.get();
+                let goes_on = self.run.is_some_and(|run| match run.reverse {
+                    false => run.last + 1 == kind,
+                    true => kind + 1 == run.last,
+                });
+                goes_on || kind == 0 || kind == 7
+            }
+            _ => true,
+        }
+    }
+}
+
+impl ChannelState {
+    fn is_carried(&self, control: u8) -> bool {
+        let has_msb = |kind| match self.selected {
+            Selected::Pending(it, _) => it == kind,
+            Selected::Parameter(number) => number.kind == kind,
+            Selected::Nothing | Selected::Unknown => false,
+        };
+        match control {
+            32 => self.controls[0].is_some(),
+            98 => has_msb(Kind::NonRegistered),
+            100 => has_msb(Kind::Registered),
+            96 | 97 => match self.selected {
+                Selected::Parameter(number) => {
+                    let entry = self.parameters.get(&number);
+                    entry.is_none_or(|entry| entry.net.abs() < 100)
+                }
+                _ => true,
+            },
+            _ => true,
+        }
+    }
+}
+
 fn reset_sysex(first: u8, second: u8) -> Option<usize> {
     RESET_SYSEX
         .iter()
