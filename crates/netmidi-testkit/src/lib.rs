@@ -13,26 +13,36 @@
 pub mod fuzz;
 mod generator;
 mod hex;
+mod instrument;
 mod journals;
 mod link;
 mod packets;
+mod pair;
 mod peer;
 mod properties;
 mod rng;
 mod scenarios;
+mod script;
+mod shadow;
 pub mod strategies;
+mod strip;
 mod vectors;
 
 pub use generator::Stream;
 pub use hex::{from_hex, to_hex};
+pub use instrument::{Instrument, Marks, Tolerance};
 pub use journals::{
     OwnedChannel, OwnedJournal, OwnedParameters, OwnedRealTime, OwnedSimple, OwnedSysEx,
     OwnedSystem, OwnedUndefined,
 };
-pub use link::{Link, LinkQuality};
+pub use link::{Bursts, Link, LinkQuality};
 pub use packets::{TimedMessage, pack, rewrite, unpack};
+pub use pair::{Pair, SentPacket, Side, Traffic};
 pub use peer::{ScriptedPeer, Sent, events, transmits};
 pub use properties::properties;
 pub use rng::Rng;
 pub use scenarios::{Scenario, scenarios};
+pub use script::{Script, ScriptMix, Step, Weights};
+pub use shadow::Shadow;
+pub use strip::strip;
 pub use vectors::{Vector, vectors};

@@ -1,4 +1,5 @@
-//! A simulated one-way link: latency, jitter, loss, reordering, duplicates, from a seed.
+//! A simulated one-way link: latency, jitter, loss one by one and in bursts, reordering, duplicates,
+//! from a seed.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -20,10 +21,22 @@ pub struct LinkQuality {
     pub duplication: u32,
 }
 
+/// Datagrams lost in a row.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Bursts {
+    /// Chance of a datagram to be the first of a burst, in parts per million.
+    pub chance: u32,
+    /// A burst loses this many at most; every number from 1 on is as likely.
+    pub longest: u32,
+}
+
 /// Carries datagrams one way.
 #[derive(Debug)]
 pub struct Link<T> {
     quality: LinkQuality,
+    bursts: Option<Bursts>,
+    /// How many more the burst takes.
+    burst_left: u32,
     rng: Rng,
     /// By time of arrival, then in order of sending.
     on_the_way: BTreeMap<(Time, u64), T>,
@@ -37,6 +50,8 @@ impl<T: Clone> Link<T> {
     pub const fn new(quality: LinkQuality, seed: u64) -> Self {
         Self {
             quality,
+            bursts: None,
+            burst_left: 0,
             rng: Rng::new(seed),
             on_the_way: BTreeMap::new(),
             sent: 0,
@@ -44,8 +59,47 @@ impl<T: Clone> Link<T> {
         }
     }
 
+    /// From now on datagrams are lost in bursts as well, or no more.
+    ///
+    /// # Panics
+    /// When the longest burst has no datagram.
+    pub fn set_bursts(&mut self, bursts: Option<Bursts>) {
+        assert!(
+            bursts.is_none_or(|it| it.longest > 0),
+            "a burst of no datagram"
+        );
+        self.bursts = bursts;
+        self.burst_left = 0;
+    }
+
+    /// The next `datagrams` are lost.
+    pub const fn lose_next(&mut self, datagrams: u32) {
+        self.burst_left = datagrams;
+    }
+
+    /// How bad the link is from now on.
+    pub const fn set_quality(&mut self, quality: LinkQuality) {
+        self.quality = quality;
+    }
+
+    fn in_burst(&mut self) -> bool {
+        if let Some(Bursts { chance, longest }) = self.bursts
+            && self.burst_left == 0
+            && self.rng.chance(chance)
+        {
+            self.burst_left = 1 + self.rng.below(longest);
+        }
+        let lost = self.burst_left > 0;
+        self.burst_left = self.burst_left.saturating_sub(1);
+        lost
+    }
+
     /// A datagram enters.
     pub fn send(&mut self, now: Time, datagram: T) {
+        if self.in_burst() {
+            self.lost += 1;
+            return;
+        }
         if self.rng.chance(self.quality.loss) {
             self.lost += 1;
             return;
@@ -80,5 +134,45 @@ impl<T: Clone> Link<T> {
     #[must_use]
     pub const fn lost(&self) -> u64 {
         self.lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bursts_are_as_long_as_they_may_be() {
+        let mut link = Link::new(LinkQuality::default(), 1);
+        link.set_bursts(Some(Bursts {
+            chance: 5_000,
+            longest: 200,
+        }));
+        let mut runs = Vec::new();
+        let mut run = 0;
+        for n in 0..100_000 {
+            let before = link.lost();
+            link.send(Time::ZERO, n);
+            if link.lost() > before {
+                run += 1;
+            } else if run > 0 {
+                runs.push(run);
+                run = 0;
+            }
+        }
+        let longest = runs.iter().max().unwrap();
+        assert!((150..=400).contains(longest), "{longest} in a row");
+        assert!(runs.len() > 100, "{} bursts", runs.len());
+    }
+
+    #[test]
+    fn as_many_are_lost_as_asked() {
+        let mut link = Link::new(LinkQuality::default(), 1);
+        link.lose_next(3);
+        for n in 0..5 {
+            link.send(Time::ZERO, n);
+        }
+        assert_eq!(link.receive(Time::ZERO), Some(3));
+        assert_eq!(link.lost(), 3);
     }
 }
