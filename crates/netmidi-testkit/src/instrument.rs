@@ -3,7 +3,7 @@
 //! It is a judge over what a receiver made of a damaged stream, so it knows nothing of journals and
 //! takes no short cuts: one message after the other, every value in a place of its own.
 
-use core::fmt::Debug;
+use core::fmt::{Debug, Display};
 use std::collections::BTreeMap;
 
 use netmidi_message::{
@@ -747,7 +747,7 @@ impl ChannelState {
 }
 
 /// The first thing in which two things differ, in words.
-fn differ<T: PartialEq + Debug>(what: &str, receiver: T, sender: T) -> Result<(), String> {
+fn differ<T: PartialEq + Debug>(what: impl Display, receiver: T, sender: T) -> Result<(), String> {
     if receiver == sender {
         Ok(())
     } else {
@@ -785,7 +785,7 @@ impl Instrument {
         differ("song", self.song, sender.song)?;
         for (slot, name) in ["F4", "F5"].into_iter().enumerate() {
             differ(
-                &format!("data of the last {name}"),
+                format_args!("data of the last {name}"),
                 &self.undefined[slot],
                 &sender.undefined[slot],
             )?;
@@ -893,18 +893,18 @@ impl ChannelState {
         for (number, (own, theirs)) in (96..).zip(self.buttons.iter().zip(&sender.buttons)) {
             // A journal counts them modulo 64.
             differ(
-                &format!("controller {number} without a parameter, times modulo 64"),
+                format_args!("controller {number} without a parameter, times modulo 64"),
                 own % 64,
                 theirs % 64,
             )?;
         }
         differ("pitch wheel", self.wheel, sender.wheel)?;
-        self.pressure
-            .compare(sender.pressure, || "channel pressure".to_owned())?;
+        self.pressure.compare(sender.pressure, "channel pressure")?;
         for note in 0..128 {
-            self.poly_pressure[note].compare(sender.poly_pressure[note], || {
-                format!("note {note}: pressure")
-            })?;
+            self.poly_pressure[note].compare(
+                sender.poly_pressure[note],
+                format_args!("note {note}: pressure"),
+            )?;
         }
         differ("omni mode, by controller", self.omni, sender.omni)?;
         differ(
@@ -968,7 +968,7 @@ impl ChannelState {
             };
             if let (Some(own), Some(theirs)) = (lsb(*own), lsb(*theirs)) {
                 differ(
-                    &format!(
+                    format_args!(
                         "controller {number}: lower half ({}) since the upper one",
                         number + 32
                     ),
@@ -985,16 +985,16 @@ impl ChannelState {
             // One that was selected and never set is as good as unknown.
             let entry =
                 |it: &Self| -> Entry { it.parameters.get(number).copied().unwrap_or_default() };
-            differ(&format!("{number:?}"), entry(self), entry(sender))?;
+            differ(format_args!("{number:?}"), entry(self), entry(sender))?;
         }
         Ok(())
     }
 }
 
 impl Pressure {
-    fn compare(self, sender: Self, what: impl Fn() -> String) -> Result<(), String> {
-        if sender.claimed && self.value != sender.value {
-            differ(&what(), self.value, sender.value)?;
+    fn compare(self, sender: Self, what: impl Display) -> Result<(), String> {
+        if sender.claimed {
+            differ(what, self.value, sender.value)?;
         }
         Ok(())
     }

@@ -155,8 +155,7 @@ impl Pair {
             peer.ssrc = ssrc;
             let participant = peer.join(&mut session, START);
             peer.synchronise(&mut session, START);
-            let left = events(&mut session);
-            assert!(left.is_empty(), "before anything was played: {left:?}");
+            events(&mut session);
             End {
                 session,
                 peer,

@@ -338,6 +338,8 @@ impl Script {
 
 /// A moment, in microseconds.
 type Micros = u64;
+/// What writes a gesture, and how often it does.
+type Gesture = (u32, fn(&mut Writer));
 
 struct Writer {
     mix: ScriptMix,
@@ -345,7 +347,7 @@ struct Writer {
     /// When the next gesture begins.
     at: Micros,
     events: Vec<(Micros, MessageBuf)>,
-    gestures: Vec<(u32, fn(&mut Self))>,
+    gestures: Vec<Gesture>,
     /// Gestures of which two at once would be nonsense: until when time code runs.
     time_code_until: Micros,
     time: TimeCode,
@@ -358,7 +360,7 @@ impl Writer {
         let weights = mix.weights;
         let resets = if mix.resets { weights.resets } else { 0 };
         let undefined = if mix.undefined { weights.undefined } else { 0 };
-        let mut gestures: Vec<(u32, fn(&mut Self))> = vec![
+        let mut gestures: Vec<Gesture> = vec![
             (weights.notes, Self::note),
             (weights.chords, Self::chord),
             (weights.stacked, Self::stacked),
@@ -998,10 +1000,8 @@ mod tests {
             });
             assert!(found > 20, "{found} of controller {control}");
         }
-        let resets = count(&scripts, |octets| match octets {
-            [0xFF] => true,
-            [0xF0, 0x7E, _, 0x09 | 0x0A, _, 0xF7] => true,
-            _ => false,
+        let resets = count(&scripts, |octets| {
+            matches!(octets, [0xFF] | [0xF0, 0x7E, _, 0x09 | 0x0A, _, 0xF7])
         });
         assert!((200..=500).contains(&resets), "{resets} in 100,000");
         let long = count(&scripts, |octets| octets.len() > 1000);

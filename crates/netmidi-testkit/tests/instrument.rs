@@ -1,6 +1,10 @@
 //! The instrument that judges repairs, by hand-written cases.
 
-#![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a panic is a failed test"
+)]
 
 use netmidi_message::{Channel, Controller, FrameRate, Message, Note, TimeCode};
 use netmidi_testkit::{Instrument, Marks, Tolerance, from_hex};

@@ -8,10 +8,11 @@
 
 use core::time::Duration;
 
+use netmidi_journal::Chapter;
 use netmidi_message::MessageBuf;
 use netmidi_session::{Config, Event, LeaveReason, Port, UndefinedCommands};
 use netmidi_testkit::{
-    Bursts, Instrument, LinkQuality, Pair, Script, ScriptMix, Shadow, Side, Tolerance,
+    Bursts, Instrument, LinkQuality, Marks, Pair, Script, ScriptMix, Shadow, Side, Tolerance,
 };
 use netmidi_wire::{Feedback, SeqNum};
 
@@ -240,5 +241,36 @@ fn a_shadow_is_where_the_newest_packet_is() {
         }
         assert!(checks > 500, "{checks}");
         assert!(shadow.messages() > 900);
+    }
+}
+
+/// What a lossy link leaves behind when nobody repairs anything: the judge sees it, also with all
+/// that it tolerates, whatever is played.
+#[test]
+fn without_repairs_there_are_differences() {
+    use Chapter::{A, C, D, E, F, M, N, P, Q, T, W, X};
+    let tolerance = Tolerance::REPAIRED;
+    let mut mixes = vec![
+        ScriptMix::everything(),
+        ScriptMix::piano(),
+        ScriptMix::controllers(),
+    ];
+    mixes.extend([P, C, M, W, N, E, T, A, D, Q, F, X].map(ScriptMix::chapter));
+    for mix in mixes {
+        let mut damaged = 0;
+        for seed in 0..10 {
+            let [mut receiver, mut sender] = [(); 2].map(|()| Instrument::new());
+            for (n, message) in Script::new(&mix, seed).messages().enumerate() {
+                sender.play(&message.as_message());
+                if n % 7 != 3 {
+                    receiver.play(&message.as_message());
+                }
+            }
+            let state = receiver.difference(&sender, &tolerance);
+            let marks = &Marks::ZERO;
+            let executed = receiver.executions_difference(marks, &sender, marks, &tolerance);
+            damaged += usize::from(state.or(executed).is_some());
+        }
+        assert!(damaged >= 5, "{damaged} of 10 are damaged by {mix:?}");
     }
 }
