@@ -38,7 +38,15 @@ fn note() -> Message<'static> {
 fn notes(session: &mut Session) -> usize {
     events(session)
         .iter()
-        .filter(|event| matches!(event, Event::Message { origin: Origin::Live, .. }))
+        .filter(|event| {
+            matches!(
+                event,
+                Event::Message {
+                    origin: Origin::Live,
+                    ..
+                }
+            )
+        })
         .count()
 }
 

@@ -39,7 +39,10 @@ fn every_scenario_plays_what_it_must() {
         }
         let expected: Vec<_> = scenario.executed.iter().map(|it| to_hex(it)).collect();
         if played != expected {
-            wrong.push(format!("{}: {played:?} and not {expected:?}", scenario.name));
+            wrong.push(format!(
+                "{}: {played:?} and not {expected:?}",
+                scenario.name
+            ));
         }
         assert!(lost as usize <= scenario.packets.len(), "{}", scenario.name);
     }

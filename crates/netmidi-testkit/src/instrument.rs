@@ -827,6 +827,20 @@ impl Instrument {
         Ok(())
     }
 
+    /// A note that sounds here although it has ended at the sender, in words; `None` when there is
+    /// none.
+    #[must_use]
+    pub fn hanging(&self, sender: &Self) -> Option<String> {
+        for (channel, (own, theirs)) in self.channels.iter().zip(&sender.channels).enumerate() {
+            for (note, (own, theirs)) in own.notes.iter().zip(&theirs.notes).enumerate() {
+                if own.count > 0 && theirs.count == 0 {
+                    return Some(format!("channel {channel}: note {note} hangs"));
+                }
+            }
+        }
+        None
+    }
+
     /// How many of the system exclusive messages that the sender delivered are not here, resets and
     /// full frames not counted; 0 when here are more.
     #[must_use]

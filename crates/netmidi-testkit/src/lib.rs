@@ -26,6 +26,7 @@ mod script;
 mod shadow;
 pub mod strategies;
 mod strip;
+mod trial;
 mod vectors;
 
 pub use generator::Stream;
@@ -45,4 +46,5 @@ pub use scenarios::{Scenario, scenarios};
 pub use script::{Script, ScriptMix, Step, Weights};
 pub use shadow::Shadow;
 pub use strip::strip;
+pub use trial::{GUARD_TIME, Outcome, Tamper, Trial};
 pub use vectors::{Vector, vectors};
