@@ -476,7 +476,18 @@ pub(crate) mod sent {
 
         /// A command that sets everything to its start went out.
         pub(crate) fn reset(&mut self) {
-            *self = Self::new(self.enhanced);
+            let mut blank = Self::new(self.enhanced);
+            core::mem::swap(self, &mut blank);
+            // What was allocated will be needed again.
+            self.controls.reuse(blank.controls);
+            self.parameters = blank.parameters;
+            if let Some(parameters) = &mut self.parameters {
+                parameters.reset();
+            }
+            self.poly_pressure = blank.poly_pressure;
+            if let Some(poly_pressure) = &mut self.poly_pressure {
+                poly_pressure.recent.clear();
+            }
         }
 
         pub(crate) fn record(&mut self, at: RtpTimestamp, message: ChannelMessage, packet: u64) {
