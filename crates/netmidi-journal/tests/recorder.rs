@@ -112,9 +112,7 @@ fn after_system(messages: &str) -> String {
 
 /// Octets, of which some belong together.
 fn hex(octets: &str) -> String {
-    octets
-        .to_lowercase()
-        .replace(|it| it == ' ' || it == '|', "")
+    octets.to_lowercase().replace([' ', '|'], "")
 }
 
 /// The same of the system journal.
@@ -392,8 +390,7 @@ fn system_exclusive() {
         system_after("F07F7F010160000510F7F07D01F7"),
         "47600005102f027d81"
     );
-    for reset in ["7e7f0901", "7e00090 0", "7e7f0903", "7e7f0a01", "7e7f0a02"] {
-        let reset = reset.replace(' ', "");
+    for reset in ["7e7f0901", "7e000900", "7e7f0903", "7e7f0a01", "7e7f0a02"] {
         let message = format!("F07D01F7F6B00764F0{reset}F7");
         let last = u8::from_str_radix(&reset[6..], 16).unwrap() | 0x80;
         assert_eq!(

@@ -753,6 +753,12 @@ pub(crate) mod sent {
             self.controls.members() & SAFETY
         }
 
+        /// The parameter in progress, as a bit.
+        pub(crate) fn open_parameter(&self) -> u128 {
+            let parameters = self.parameters.as_ref();
+            parameters.and_then(|it| it.open_item()).map_or(0, item_bit)
+        }
+
         /// The bit of the piece's chapter in the table of contents, and the octets that the chapter
         /// has besides its pieces.
         pub(crate) fn chapter_of(&self, piece: Piece) -> (u8, usize) {
