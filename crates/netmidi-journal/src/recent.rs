@@ -245,9 +245,7 @@ impl Iterator for RecentIter<'_> {
 
 #[cfg(test)]
 mod tests {
-    extern crate std;
-
-    use std::vec::Vec;
+    use alloc::vec::Vec;
 
     use super::*;
 
