@@ -48,10 +48,12 @@ impl Mark {
 
     /// The journals before the packet `since` do not tell the item; returns whether that matters.
     pub(crate) const fn omit(&mut self, since: u64) -> bool {
-        if self.is_pending() {
+        // The packet just before has the item itself, not its journal.
+        let matters = self.is_pending() && self.packet + 1 < since;
+        if matters {
             self.since = since;
         }
-        self.is_pending()
+        matters
     }
 
     pub(crate) const fn clear(&mut self) {
@@ -197,12 +199,12 @@ impl Recent {
     /// whether any was left out.
     pub(crate) fn omit_except(&mut self, told: u128, since: u64) -> bool {
         let mut left_out = self.members & !told;
-        let any = left_out != 0;
+        let mut any = false;
         while left_out != 0 {
             // There is a bit below 128.
             let item = left_out.trailing_zeros() as usize;
             if let Some(mark) = self.marks.get_mut(item) {
-                mark.omit(since);
+                any |= mark.omit(since);
             }
             left_out &= left_out - 1;
         }
@@ -243,9 +245,7 @@ impl Iterator for RecentIter<'_> {
 
 #[cfg(test)]
 mod tests {
-    extern crate std;
-
-    use std::vec::Vec;
+    use alloc::vec::Vec;
 
     use super::*;
 

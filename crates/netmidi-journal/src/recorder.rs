@@ -350,17 +350,20 @@ impl Recorder {
         }
         let room = out.len().min(Self::MAX_GENTLE_LEN);
         let out = out.get_mut(..room)?;
+        let open = pending(&mut self.channels, self.pending)
+            .map(|(_, history)| history.open_parameter())
+            .fold(0, |all, one| all | one);
         // What is least missed goes first.
         let mut picks = channel::Picks::ALL;
-        let reductions: [fn(&mut channel::Picks); 5] = [
-            |_| {},
-            |picks| picks.releases = 0,
-            |picks| picks.poly_pressure = 0,
-            |picks| picks.counts = 0,
-            |picks| picks.parameters = 0,
+        let reductions: [fn(&mut channel::Picks, u128); 5] = [
+            |_, _| {},
+            |picks, _| picks.releases = 0,
+            |picks, _| picks.poly_pressure = 0,
+            |picks, _| picks.counts = 0,
+            |picks, open| picks.parameters = open,
         ];
         for reduce in reductions {
-            reduce(&mut picks);
+            reduce(&mut picks, open);
             let selection = Selection {
                 channels: [picks; 16],
                 // Active sense is never repaired.
@@ -673,4 +676,43 @@ fn pending(
 
 const fn low_bits(packet: u64) -> SeqNum {
     SeqNum(packet as u16)
+}
+
+#[cfg(test)]
+mod tests {
+    use netmidi_message::{ChannelMessage, Note, U7};
+
+    use super::*;
+
+    #[test]
+    fn memory_is_taken_when_it_is_needed() {
+        let mut recorder = Recorder::new(RecorderConfig::default(), SeqNum(0));
+        assert!(recorder.channels.iter().all(Option::is_none) && recorder.system.is_none());
+        let note_on = ChannelMessage::note_on(Channel::C3, Note::MIDDLE_C, U7::MAX);
+        recorder.record(RtpTimestamp(0), note_on.into());
+        assert_eq!(recorder.channels.iter().flatten().count(), 1);
+        assert!(size_of::<channel::History>() < 8_192);
+        assert!(size_of::<Recorder>() < 1_024);
+    }
+
+    #[test]
+    fn a_packet_without_a_journal_tells_nothing() {
+        let mut recorder = Recorder::new(RecorderConfig::default(), SeqNum(65_535));
+        let mut out = [0; 32];
+        recorder.write(RtpTimestamp(0), Form::Full, &mut out);
+        let note_on = ChannelMessage::note_on(Channel::C3, Note::MIDDLE_C, U7::MAX);
+        recorder.record(RtpTimestamp(0), note_on.into());
+        recorder.end_packet();
+        recorder.end_packet();
+        // 0 has no journal: 65535 may be lost.
+        assert!(recorder.acknowledge(SeqNum(0)) && !recorder.is_settled());
+        let written = recorder.write(RtpTimestamp(0), Form::Full, &mut out);
+        assert!(written.is_some_and(|it| it.complete));
+        assert_eq!(
+            out[..10],
+            [0xA0, 0xFF, 0xFF, 0x90, 7, 8, 0x81, 0xF0, 0xBC, 0xFF]
+        );
+        recorder.end_packet();
+        assert!(recorder.acknowledge(SeqNum(1)) && recorder.is_settled());
+    }
 }

@@ -10,9 +10,12 @@
 use std::collections::BTreeMap;
 
 use netmidi_journal::{
-    Bank, ControlTool, Extra, Form, Journal, PolyPressureLog, Program, Recorder, RecorderConfig,
+    Bank, ButtonCount, ControlTool, Entry, Extra, Form, Journal, ParameterLog, Pending,
+    PolyPressureLog, Program, Recorder, RecorderConfig,
 };
-use netmidi_message::{Bend, Channel, ChannelMessage, Controller, Message, Note, RealTime, U7};
+use netmidi_message::{
+    Bend, Channel, ChannelMessage, Controller, Message, Note, Parameter, RealTime, U7, U14,
+};
 use netmidi_testkit::properties;
 use netmidi_wire::{RtpTimestamp, SeqNum};
 use proptest::prelude::*;
@@ -37,7 +40,7 @@ type Told<T> = Vec<(bool, T)>;
 /// The chapters of a channel journal that are compared.
 #[derive(Debug, Default, PartialEq)]
 struct Chapters {
-    program: Option<(bool, u8, Option<(u8, u8, bool)>)>,
+    program: Option<Program>,
     controls: Told<(u8, ControlTool)>,
     wheel: Option<(bool, Bend)>,
     b: Option<bool>,
@@ -142,6 +145,213 @@ proptest! {
     }
 }
 
+/// What chapter M should hold.
+#[derive(Debug, PartialEq)]
+struct Selected {
+    s: bool,
+    pending: Option<Pending>,
+    in_progress: bool,
+    logs: Vec<ParameterLog>,
+}
+
+/// The commands of one parameter, with their packets.
+#[derive(Default)]
+struct Transactions {
+    number: (bool, u8, u8),
+    commands: Vec<(usize, Step)>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Step {
+    Begin,
+    Data(u8, u8),
+    ResetControllers,
+}
+
+proptest! {
+    #![proptest_config(properties())]
+
+    #[test]
+    fn parameters_are_what_going_through_everything_tells(
+        packets in prop::collection::vec(
+            (prop::collection::vec(parameter_command(), 0..5), any::<bool>()),
+            1..30,
+        ),
+    ) {
+        let mut recorder = Recorder::new(RecorderConfig::default(), SeqNum(0));
+        let mut history = Vec::new();
+        let mut acknowledged = 0;
+        for (now, (commands, report)) in packets.iter().enumerate() {
+            let mut out = [0; 1400];
+            let written = recorder.write(RtpTimestamp(0), Form::Full, &mut out).unwrap();
+            let journal = Journal::parse(&out[..written.len]).unwrap();
+            let found = journal.channel(Channel::C1).and_then(|it| it.parameters);
+            let found = found.map(|it| Selected {
+                s: it.effective_s(),
+                pending: it.pending(),
+                in_progress: it.in_progress(),
+                logs: it.logs().iter().collect(),
+            });
+            let expected = parameters(&history, now, acknowledged);
+            prop_assert_eq!(found, expected, "packet {}: {:?}", now, history);
+            for &(number, value) in commands {
+                history.push((now, number, value));
+                let number = Controller::new(number).unwrap();
+                let message = ChannelMessage::control_change(Channel::C1, number, u7(value));
+                recorder.record(RtpTimestamp(0), message.into());
+            }
+            recorder.end_packet();
+            if *report && now > 0 {
+                recorder.acknowledge(SeqNum(now as u16 - 1));
+                acknowledged = now;
+            }
+        }
+    }
+}
+
+fn parameter_command() -> impl Strategy<Value = (u8, u8)> {
+    let select = prop_oneof![98..102u8];
+    let part = prop_oneof![Just(0u8), Just(1), Just(127)];
+    prop_oneof![
+        6 => (select, part),
+        4 => (prop_oneof![Just(6u8), Just(38), 96..98u8], 0..3u8),
+        1 => Just((121, 0)),
+    ]
+}
+
+fn parameters(history: &[(usize, u8, u8)], now: usize, acknowledged: usize) -> Option<Selected> {
+    let mut all: Vec<Transactions> = Vec::new();
+    let mut halves = [127, 127];
+    // The last command that selects, if it does not begin a transaction.
+    let mut selects = None;
+    let mut pending = None;
+    let mut open = None;
+    for &(packet, number, value) in history {
+        let registered = number >= 100;
+        let mut begin = None;
+        match number {
+            99 | 101 => {
+                halves[usize::from(registered)] = value;
+                pending = Some((registered, value));
+                open = None;
+                selects = Some(packet);
+            }
+            98 | 100 => {
+                let msb = halves[usize::from(registered)];
+                (pending, open, selects) = (None, None, Some(packet));
+                if (msb, value) != (127, 127) {
+                    begin = Some((registered, msb, value));
+                }
+            }
+            121 => {
+                (pending, open, selects) = (None, None, None);
+                halves = [127, 127];
+                for it in &mut all {
+                    it.commands.push((0, Step::ResetControllers));
+                }
+            }
+            _ => begin = pending.map(|(registered, msb)| (registered, msb, 0)),
+        }
+        if let Some(number) = begin {
+            // The newest are at the end.
+            let known = all.iter().position(|it| it.number == number);
+            let known = known.map(|index| all.remove(index));
+            let mut known = known.unwrap_or_default();
+            known.number = number;
+            known.commands.push((packet, Step::Begin));
+            all.push(known);
+            (pending, open, selects) = (None, Some(number), None);
+        }
+        if let (6 | 38 | 96 | 97, Some(number_open)) = (number, open) {
+            let known = all.last_mut().unwrap();
+            assert_eq!(known.number, number_open);
+            known.commands.push((packet, Step::Data(number, value)));
+        }
+    }
+    let selects = selects.filter(|packet| *packet >= acknowledged);
+    let last = |it: &Transactions| {
+        let own = it
+            .commands
+            .iter()
+            .filter(|it| it.1 != Step::ResetControllers);
+        own.map(|it| it.0).max().unwrap()
+    };
+    let unacknowledged = |it: &&Transactions| last(it) >= acknowledged;
+    if selects.is_none() && !all.iter().any(|it| unacknowledged(&it)) {
+        return None;
+    }
+    let told = all
+        .iter()
+        .filter(|it| unacknowledged(it) || Some(it.number) == open);
+    let logs: Vec<_> = told
+        .map(|it| log(it, last(it) + 1 != now || last(it) < acknowledged))
+        .collect();
+    Some(Selected {
+        s: selects.is_none_or(|it| it + 1 != now) && logs.iter().all(|it| it.s),
+        pending: pending.map(|(registered, msb)| match registered {
+            true => Pending::Registered(u7(msb)),
+            false => Pending::NonRegistered(u7(msb)),
+        }),
+        in_progress: open.is_some(),
+        logs,
+    })
+}
+
+fn log(transactions: &Transactions, s: bool) -> ParameterLog {
+    let (registered, msb, lsb) = transactions.number;
+    let number = U14::from_parts(u7(msb), u7(lsb));
+    let mut log = ParameterLog::new(
+        s,
+        match registered {
+            true => Parameter::Registered(number),
+            false => Parameter::NonRegistered(number),
+        },
+    );
+    let steps: Vec<_> = transactions.commands.iter().map(|it| it.1).collect();
+    let reset = steps.iter().rposition(|it| *it == Step::ResetControllers);
+    let stale = |index: usize| reset.is_some_and(|reset| index < reset);
+    let last = |number| {
+        steps
+            .iter()
+            .rposition(|it| matches!(it, Step::Data(it, _) if *it == number))
+    };
+    let entry = |index: usize| match steps[index] {
+        Step::Data(_, value) => Entry {
+            value: u7(value),
+            stale: stale(index),
+        },
+        _ => unreachable!(),
+    };
+    let (coarse, fine) = (last(6), last(38));
+    log.entry_msb = coarse.map(entry);
+    log.entry_lsb = fine.filter(|fine| Some(*fine) > coarse).map(entry);
+    let from = coarse.max(fine).map_or(0, |it| it + 1);
+    let buttons: Vec<_> = (from..steps.len())
+        .filter_map(|index| match steps[index] {
+            Step::Data(96, _) => Some((index, 1)),
+            Step::Data(97, _) => Some((index, -1)),
+            _ => None,
+        })
+        .collect();
+    if let Some((last, _)) = buttons.last() {
+        let sum = |it: i16| ButtonCount::new(it).unwrap();
+        let all = buttons.iter().map(|it| it.1).sum();
+        let new = buttons
+            .iter()
+            .filter(|it| !stale(it.0))
+            .map(|it| it.1)
+            .sum();
+        log.a_button = Some((sum(all), stale(*last)));
+        log.c_button = (!stale(*last) && new != all).then(|| sum(new));
+    }
+    let begin = |it: &&Step| **it == Step::Begin;
+    log.count = Some(Entry {
+        value: u7(steps.iter().filter(begin).count() as u8),
+        stale: stale(steps.iter().rposition(|it| *it == Step::Begin).unwrap()),
+    });
+    log
+}
+
 /// Goes through all commands; `acknowledged` is the first packet that is not.
 fn reference(
     history: &[(usize, Sent)],
@@ -240,7 +450,16 @@ fn reference(
     let told = |packet: &usize| *packet >= acknowledged;
     let mut chapters = Chapters::default();
     if let Some((packet, program, bank)) = program.filter(|it| told(&it.0)) {
-        chapters.program = Some((s(packet), program, bank));
+        let bank = bank.map(|(msb, lsb, reset)| Bank {
+            msb: u7(msb),
+            lsb: u7(lsb),
+            reset,
+        });
+        chapters.program = Some(Program {
+            s: s(packet),
+            program: u7(program),
+            bank,
+        });
     }
     chapters.wheel = wheel
         .filter(|it| told(&it.0))
@@ -301,13 +520,12 @@ fn reference(
 }
 
 fn read(journal: &netmidi_journal::ChannelJournal<'_>) -> Chapters {
-    let mut chapters = Chapters::default();
-    chapters.program = journal.program.map(|Program { s, program, bank }| {
-        let bank = bank.map(|Bank { msb, lsb, reset }| (msb.get(), lsb.get(), reset));
-        (s, program.get(), bank)
-    });
-    chapters.wheel = journal.wheel.map(|it| (it.s, it.bend));
-    chapters.pressure = journal.pressure.map(|it| (it.s, it.pressure.get()));
+    let mut chapters = Chapters {
+        program: journal.program,
+        wheel: journal.wheel.map(|it| (it.s, it.bend)),
+        pressure: journal.pressure.map(|it| (it.s, it.pressure.get())),
+        ..Chapters::default()
+    };
     if let Some(controls) = journal.controls {
         let logs = controls.logs();
         chapters.controls = logs

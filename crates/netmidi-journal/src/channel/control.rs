@@ -626,6 +626,12 @@ pub(crate) mod sent {
             }
         }
 
+        /// Takes over the memory of another one.
+        pub(crate) fn reuse(&mut self, other: Self) {
+            self.commands = other.commands;
+            self.commands.iter_mut().for_each(Vec::clear);
+        }
+
         pub(crate) fn record(&mut self, controller: Controller, value: U7, packet: u64) {
             let number = controller.get();
             let index = usize::from(number);

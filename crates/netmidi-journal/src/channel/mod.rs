@@ -486,7 +486,18 @@ pub(crate) mod sent {
 
         /// A command that sets everything to its start went out.
         pub(crate) fn reset(&mut self) {
-            *self = Self::new(self.enhanced);
+            let mut blank = Self::new(self.enhanced);
+            core::mem::swap(self, &mut blank);
+            // What was allocated will be needed again.
+            self.controls.reuse(blank.controls);
+            self.parameters = blank.parameters;
+            if let Some(parameters) = &mut self.parameters {
+                parameters.reset();
+            }
+            self.poly_pressure = blank.poly_pressure;
+            if let Some(poly_pressure) = &mut self.poly_pressure {
+                poly_pressure.recent.clear();
+            }
         }
 
         pub(crate) fn record(&mut self, at: RtpTimestamp, message: ChannelMessage, packet: u64) {
@@ -750,6 +761,12 @@ pub(crate) mod sent {
         /// Those of [`SAFETY`] that are to be told.
         pub(crate) const fn safety_controls(&self) -> u128 {
             self.controls.members() & SAFETY
+        }
+
+        /// The parameter in progress, as a bit.
+        pub(crate) fn open_parameter(&self) -> u128 {
+            let parameters = self.parameters.as_ref();
+            parameters.and_then(|it| it.open_item()).map_or(0, item_bit)
         }
 
         /// The bit of the piece's chapter in the table of contents, and the octets that the chapter

@@ -939,6 +939,14 @@ pub(crate) mod sent {
             }
         }
 
+        /// A command that sets everything to its start went out.
+        pub(crate) fn reset(&mut self) {
+            let mut parameters = core::mem::take(&mut self.parameters);
+            parameters.clear();
+            *self = Self::new();
+            self.parameters = parameters;
+        }
+
         /// Whether controllers 6, 38, 96 and 97 go to a parameter.
         pub(crate) const fn takes_data(&self) -> bool {
             matches!(self.selection, Selection::Pending(_) | Selection::Open(_))

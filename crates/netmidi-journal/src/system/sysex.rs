@@ -1114,10 +1114,11 @@ pub(crate) mod sent {
         pub(crate) fn omit_from(&mut self, told: usize, since: u64) -> bool {
             let told_pieces = self.items.iter().take(told).map(|item| item.pieces).sum();
             let left_out = self.pieces.get_mut(told_pieces..).unwrap_or_default();
-            left_out.iter_mut().for_each(|piece| {
-                piece.mark.omit(since);
-            });
-            !left_out.is_empty()
+            let mut any = false;
+            for piece in left_out {
+                any |= piece.mark.omit(since);
+            }
+            any
         }
 
         /// The logs, with the packet that changed each last and its octets.
