@@ -114,6 +114,9 @@ struct ChannelState {
 struct NoteState {
     count: u32,
     velocity: u8,
+    /// One that was stacked has ended since the last note-on: which of them nobody can say, so the
+    /// velocity means nothing.
+    ended: bool,
 }
 
 /// The lower half of a fourteen-bit controller, seen from its upper half.
@@ -265,9 +268,12 @@ pub struct Tolerance {
     /// Notes that sound at the sender may be silent at the receiver, or be stacked less high: a
     /// note-on that is repaired late is better not played. Never the other way round.
     pub missing_notes: bool,
-    /// Switches and pedals (64 to 69) need only agree in on and off, as the toggle tool codes them.
-    /// One side's value must be known if the other's is.
+    /// Switches and pedals (64 to 69) need only agree in on and off, as the toggle tool codes them:
+    /// off, as long as nothing was said.
     pub switches_by_state: bool,
+    /// The lower half of the bank (32) need only agree as far as it was sent after an upper half
+    /// (0): a journal knows no other.
+    pub bank_by_pair: bool,
     /// A run of quarter frames that the sender has ended may be open at the receiver: no message
     /// but another position ends one.
     pub stale_time_code_run: bool,
@@ -287,6 +293,7 @@ impl Tolerance {
     pub const STRICT: Self = Self {
         missing_notes: false,
         switches_by_state: false,
+        bank_by_pair: false,
         stale_time_code_run: false,
         far_positions: false,
         missing_sysex: 0,
@@ -297,6 +304,7 @@ impl Tolerance {
     pub const REPAIRED: Self = Self {
         missing_notes: true,
         switches_by_state: true,
+        bank_by_pair: true,
         stale_time_code_run: true,
         far_positions: true,
         missing_sysex: 0,
@@ -486,10 +494,12 @@ impl Instrument {
                 let note = &mut channel.notes[usize::from(note.get())];
                 note.count += 1;
                 note.velocity = velocity.get();
+                note.ended = false;
             }
             ChannelMessage::NoteOn { note, .. } | ChannelMessage::NoteOff { note, .. } => {
                 let note = &mut channel.notes[usize::from(note.get())];
                 note.count = note.count.saturating_sub(1);
+                note.ended = true;
             }
             ChannelMessage::PolyPressure { note, value, .. } => {
                 channel.poly_pressure[usize::from(note.get())] = Pressure {
@@ -945,7 +955,7 @@ impl ChannelState {
                     own.count, theirs.count
                 ));
             }
-            if own.count > 0 && own.velocity != theirs.velocity {
+            if own.count > 0 && !theirs.ended && own.velocity != theirs.velocity {
                 return Err(format!(
                     "note {note}: velocity {}, at the sender {}",
                     own.velocity, theirs.velocity
@@ -961,11 +971,11 @@ impl ChannelState {
             if own == theirs {
                 continue;
             }
-            if let (Some(own), Some(theirs)) = (own, theirs)
-                && is_switch
-                && tolerance.switches_by_state
-                && (*own < 64) == (*theirs < 64)
-            {
+            let is_on = |it: &Option<u8>| it.is_some_and(|value| value >= 64);
+            if is_switch && tolerance.switches_by_state && is_on(own) == is_on(theirs) {
+                continue;
+            }
+            if number == 32 && tolerance.bank_by_pair {
                 continue;
             }
             let [own, theirs] =
