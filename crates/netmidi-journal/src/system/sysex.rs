@@ -933,6 +933,8 @@ pub(crate) mod sent {
         count: u8,
         status: SysExStatus,
         resets: bool,
+        /// Not all unacknowledged octets are kept: who misses them has lost the message.
+        shortened: bool,
         /// Octets of the message in front of those that are kept.
         first: usize,
         /// Octets that are kept.
@@ -971,6 +973,8 @@ pub(crate) mod sent {
         pub(crate) const MAX_DATA: usize = 640;
         /// Logs at most.
         pub(crate) const MAX_LOGS: usize = 32;
+        /// Octets that a message keeps which can no longer be repaired: enough to know it by.
+        const SHORTENED: usize = 4;
         /// Pieces at most; a message in more packets is acknowledged in larger steps.
         const MAX_PIECES: usize = 256;
 
@@ -1052,6 +1056,7 @@ pub(crate) mod sent {
                 count: open.count,
                 status: SysExStatus::Cancelled,
                 resets: false,
+                shortened: false,
                 first: 0,
                 len: 0,
                 pieces: 1,
@@ -1145,49 +1150,103 @@ pub(crate) mod sent {
         }
 
         /// Puts octets behind those of the message that are there already.
+        ///
+        /// Where there is no room, the oldest logs are shortened to their ends: what they tell of
+        /// can no longer be repaired, but a receiver that missed it learns that it did.
         fn keep(&mut self, open: Open, octets: &[u8], packet: u64) {
-            let is_new = !self.last_is(open.count, SysExStatus::Unfinished);
+            let mut is_new = !self.last_is(open.count, SysExStatus::Unfinished);
             let first_max = FirstIndex::MAX.get() as usize;
-            if octets.len() > Self::MAX_DATA || open.sent > first_max || !octets.is_ascii() {
+            if open.sent + octets.len() > first_max || !octets.is_ascii() {
                 if !is_new {
                     self.pop();
                 }
                 self.dropped += 1;
                 return;
             }
-            let mut is_new = is_new;
-            while self.data.len() + octets.len() > Self::MAX_DATA
-                || is_new && self.items.len() >= Self::MAX_LOGS
-            {
+            if is_new && self.items.len() >= Self::MAX_LOGS {
                 self.drop_oldest();
-                is_new = !self.last_is(open.count, SysExStatus::Unfinished);
             }
-            self.data.extend_from_slice(octets);
-            let mark = Mark::new(packet);
-            let is_full = self.pieces.len() >= Self::MAX_PIECES;
-            let Some(item) = self.items.last_mut().filter(|_| !is_new) else {
+            let least = |item: &Item| item.len.min(Self::SHORTENED);
+            let least: usize = self.items.iter().map(least).sum();
+            let fits = octets.len() + least <= Self::MAX_DATA;
+            let kept = if fits {
+                octets
+            } else {
+                octets
+                    .get(octets.len().saturating_sub(Self::SHORTENED)..)
+                    .unwrap_or(octets)
+            };
+            if is_new {
                 self.items.push(Item {
                     count: open.count,
                     status: SysExStatus::Unfinished,
                     resets: false,
+                    shortened: false,
                     first: open.sent,
-                    len: octets.len(),
-                    pieces: 1,
+                    len: 0,
+                    pieces: 0,
                 });
-                let len = octets.len();
-                return self.pieces.push(Piece { mark, len });
+            }
+            if !fits {
+                // Nothing of it is of use to whoever misses this packet.
+                self.shorten(self.items.len() - 1, 0);
+            }
+            let mut oldest = 0;
+            while self.data.len() + kept.len() > Self::MAX_DATA && oldest < self.items.len() {
+                self.shorten(oldest, Self::SHORTENED);
+                oldest += 1;
+            }
+            let mark = Mark::new(packet);
+            let is_full = self.pieces.len() >= Self::MAX_PIECES;
+            let len = kept.len();
+            self.data.extend_from_slice(kept);
+            let Some(item) = self.items.last_mut() else {
+                return;
             };
-            item.len += octets.len();
+            item.first += octets.len() - len;
+            item.len += len;
+            is_new = item.pieces == 0;
             match self.pieces.last_mut() {
-                Some(last) if is_full || last.mark == mark => {
+                Some(last) if !is_new && (is_full || last.mark == mark) => {
                     last.mark = mark;
-                    last.len += octets.len();
+                    last.len += len;
                 }
                 _ => {
                     item.pieces += 1;
-                    let len = octets.len();
                     self.pieces.push(Piece { mark, len });
                 }
+            }
+        }
+
+        /// Leaves only the last octets of the item with this index.
+        fn shorten(&mut self, index: usize, to: usize) {
+            let Self {
+                items,
+                pieces,
+                data,
+                dropped,
+                ..
+            } = self;
+            let before = items.get(..index).unwrap_or_default();
+            let start: usize = before.iter().map(|item| item.len).sum();
+            let first_piece: usize = before.iter().map(|item| item.pieces).sum();
+            let Some(item) = items.get_mut(index) else {
+                return;
+            };
+            let mut less = item.len.saturating_sub(to);
+            if less == 0 && to > 0 {
+                return;
+            }
+            *dropped += u64::from(!item.shortened);
+            item.shortened = true;
+            data.drain(start..start + less);
+            item.first += less;
+            item.len -= less;
+            let own = pieces.iter_mut().skip(first_piece).take(item.pieces);
+            for piece in own {
+                let taken = piece.len.min(less);
+                piece.len -= taken;
+                less -= taken;
             }
         }
 
@@ -1225,23 +1284,13 @@ pub(crate) mod sent {
             self.data.clear();
         }
 
-        /// Drops the oldest item for good; of the one in progress the oldest piece, for the rest of
-        /// it is of use to whoever has the beginning.
+        /// Drops the oldest item for good.
         fn drop_oldest(&mut self) {
-            let in_progress = self.items.len() == 1;
-            let Some(item) = self.items.first_mut() else {
+            let Some(item) = self.items.first().copied() else {
                 return;
             };
-            self.dropped += 1;
-            if in_progress && item.status == SysExStatus::Unfinished && item.pieces > 1 {
-                let len = self.pieces.remove(0).len;
-                self.data.drain(..len);
-                item.first += len;
-                item.len -= len;
-                item.pieces -= 1;
-                return;
-            }
-            let item = self.items.remove(0);
+            self.dropped += u64::from(!item.shortened);
+            self.items.remove(0);
             self.data.drain(..item.len);
             self.pieces.drain(..item.pieces);
         }
