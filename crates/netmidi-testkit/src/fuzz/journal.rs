@@ -178,7 +178,7 @@ pub fn journal_repair(data: &[u8]) {
         named
     };
     assert_eq!(receiver.touched & !allowed, 0, "{data:02x?}");
-    assert_eq!(repair.uncovered && arrival == Arrival::First, false);
+    assert!(!(repair.uncovered && arrival == Arrival::First));
 
     // 96 and 97 come up to 63 times, each after a parameter is closed; note-ons 16 times.
     let bound = 40 * journal.len() + 2 * had.len() + 2_000;
