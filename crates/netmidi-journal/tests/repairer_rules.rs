@@ -285,6 +285,12 @@ fn chapter_c_enhanced() {
                 "04 07c1 0701 0ac1 0a11 0702",
                 "b00a11 b00702",
             ),
+            (
+                "the lower half stays behind",
+                "b00701 b02702",
+                "03 07c2 0703 27c1 2702",
+                "b00703 b02702",
+            ),
             ("not counted", "b00701", "00 0702", "b00702"),
         ],
     );

@@ -314,7 +314,14 @@ pub(crate) mod receiver {
                     continue;
                 }
                 match number {
-                    Some(Numbered::Old) => {}
+                    Some(Numbered::Old) => {
+                        let own = *self.controls.state(command.control);
+                        let in_order = own.last_of_pair || partner(command.control).is_none();
+                        if !in_order && ends_pair(controls, index, command.control) {
+                            self.execute_command(&command, 1, out);
+                            self.controls.state(command.control).count = own.count;
+                        }
+                    }
                     Some(Numbered::New(count)) => {
                         self.execute_command(&command, 1, out);
                         self.controls.state(command.control).count = count;
@@ -465,12 +472,12 @@ pub(crate) mod receiver {
         }
     }
 
-    /// Whether the other controller of the pair does not come after the command with this index.
+    /// Whether no command of the pair comes after the one with this index.
     fn ends_pair(controls: &Controls<'_>, index: usize, control: Controller) -> bool {
         let partner = partner(control);
         !commands(controls)
             .skip(index + 1)
-            .any(|it| Some(it.control) == partner)
+            .any(|it| it.control == control || Some(it.control) == partner)
     }
 
     /// The other one of two controllers that belong together: the halves of a fourteen-bit value,
