@@ -318,8 +318,7 @@ pub(crate) mod receiver {
                         let own = *self.controls.state(command.control);
                         let in_order = own.last_of_pair || partner(command.control).is_none();
                         if !in_order && ends_pair(controls, index, command.control) {
-                            self.execute_command(&command, 1, out);
-                            self.controls.state(command.control).count = own.count;
+                            self.execute_uncounted(command.control, command.data(), out);
                         }
                     }
                     Some(Numbered::New(count)) => {
@@ -396,6 +395,18 @@ pub(crate) mod receiver {
             for _ in 0..times {
                 self.execute_control(command.control, command.data(), out);
             }
+        }
+
+        /// A command that the sender has not sent just so: its counts do not know it.
+        pub(crate) fn execute_uncounted(
+            &mut self,
+            control: Controller,
+            value: U7,
+            out: &mut Repairs<'_>,
+        ) {
+            let count = self.controls.state(control).count;
+            self.execute_control(control, value, out);
+            self.controls.state(control).count = count;
         }
 
         /// A controller of chapter C, so one that is for no parameter.
