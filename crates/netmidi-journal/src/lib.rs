@@ -39,7 +39,9 @@
 //! writes sets it where a command is coded; what encloses that follows (RFC 6295 §4.1). Written are
 //! the forms that senders should use, reserved bits are 0; read are all forms.
 //!
-//! Left out for now: what to put into a journal, and which messages repair what one tells.
+//! A [`Repairer`] holds what one sender's stream has done so far against the journals after losses,
+//! and hands out the messages that put right what was lost. Left out for now: what to put into a
+//! journal.
 //!
 //! Follows RFC 6295 §5 and Appendices A and B.
 //!

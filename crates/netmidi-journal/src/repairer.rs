@@ -107,6 +107,9 @@ pub struct Repairer {
     previous: u64,
     /// The packet whose loss may not be repaired to the end.
     catching_up: Option<u64>,
+    /// Whether the first packet was the first that the sender sent, so that its counts begin
+    /// where ours do.
+    from_start: bool,
     channels: [Option<Box<ChannelModel>>; 16],
     system: Option<Box<SystemModel>>,
 }
@@ -132,6 +135,7 @@ impl Repairer {
             arrival: Arrival::First,
             previous: 0,
             catching_up: None,
+            from_start: false,
             channels: [const { None }; 16],
             system: None,
         }
@@ -202,6 +206,9 @@ impl Repairer {
                 system.sysex.lose();
             }
             let first = self.arrival == Arrival::First;
+            if first {
+                self.from_start = empty && checkpoint == Some(self.stamp.ext);
+            }
             let whole = journal.is_some_and(|it| it.damage.is_none());
             let covers = checkpoint.is_some_and(|it| it <= self.previous + 1);
             out.done.uncovered = !(first || whole && covers);
@@ -241,20 +248,13 @@ impl Repairer {
 
     fn apply(&mut self, salvaged: &Salvaged<'_>, out: &mut Repairs<'_>) {
         if let Some(journal) = salvaged.journal.system() {
-            let first = self.arrival == Arrival::First;
-            let restarted = self.arrival == Arrival::Restarted;
-            let system = self.system.get_or_insert_with(|| {
-                let mut system = Box::<SystemModel>::default();
-                system.sysex.set_counted(!first);
-                system
-            });
+            let (limit, restarted) = (self.config.max_sysex, self.arrival == Arrival::Restarted);
+            let system = system_model(&mut self.system, self.from_start);
             if restarted {
                 system.sysex.set_counted(false);
             }
             let channels = &mut self.channels;
-            system.repair(&journal, self.config.max_sysex, out, &mut || {
-                clear(channels)
-            });
+            system.repair(&journal, limit, out, &mut || clear(channels));
         }
         for journal in &salvaged.journal {
             self.channel(journal.channel).repair(&journal, out);
@@ -280,7 +280,7 @@ impl Repairer {
         if let Message::Channel(message) = message {
             self.channel(message.channel())
                 .observe(Stamp { ext, at }, message);
-        } else if self.system().observe(ext, message) {
+        } else if system_model(&mut self.system, self.from_start).observe(ext, message) {
             clear(&mut self.channels);
         }
     }
@@ -290,7 +290,7 @@ impl Repairer {
     /// for it.
     pub fn join<'a>(&'a mut self, segment: SysExSegment<'a>) -> (Joined<'a>, bool) {
         let (ext, limit) = (self.stamp.ext, self.config.max_sysex);
-        let system = self.system.get_or_insert_default();
+        let system = system_model(&mut self.system, self.from_start);
         let (step, cut) = system.sysex.join(ext, segment, limit);
         let joined = match step {
             Step::Partial => Joined::Partial,
@@ -354,10 +354,14 @@ impl Repairer {
         };
         model.get_or_insert_with(|| Box::new(ChannelModel::new(channel)))
     }
+}
 
-    fn system(&mut self) -> &mut SystemModel {
-        self.system.get_or_insert_default()
-    }
+fn system_model(model: &mut Option<Box<SystemModel>>, from_start: bool) -> &mut SystemModel {
+    model.get_or_insert_with(|| {
+        let mut model = Box::<SystemModel>::default();
+        model.sysex.set_counted(from_start);
+        model
+    })
 }
 
 /// So high that the packets before the first have numbers as well.

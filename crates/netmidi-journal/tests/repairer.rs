@@ -7,8 +7,11 @@
 )]
 
 use netmidi_journal::{Arrival, Joined, Journal, Repair, Repairer, RepairerConfig};
-use netmidi_testkit::scenarios;
+use netmidi_testkit::strategies::{any_message, journal};
+use netmidi_testkit::{fuzz, properties, scenarios};
 use netmidi_wire::{Command, Datagram, SeqNum};
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 /// A receiver that decides by the sequence number alone where a packet stands.
 struct Receiver {
@@ -87,4 +90,26 @@ fn every_scenario_is_executed_as_expected() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+proptest! {
+    #![proptest_config(properties())]
+
+    /// The fuzz body says what is asserted, and where a repair need not be the last.
+    #[test]
+    fn the_same_journal_again_hands_out_nothing(
+        how in any::<u8>(),
+        had in vec(any_message(), 0..60),
+        fields in journal(),
+    ) {
+        let mut octets: Vec<u8> = had.iter().flat_map(|it| it.to_vec()).take(255).collect();
+        octets.splice(0..0, [how, octets.len() as u8]);
+        octets.extend(fields.encode().unwrap());
+        fuzz::journal_repair(&octets);
+    }
+
+    #[test]
+    fn any_octets_are_survived(octets in vec(any::<u8>(), 0..200)) {
+        fuzz::journal_repair(&octets);
+    }
 }

@@ -13,12 +13,9 @@ use netmidi_testkit::{Rng, fuzz, vectors};
 use netmidi_wire::Datagram;
 
 /// Names and octets of the seeds, in the same order everywhere.
-fn seeds() -> Vec<(String, Vec<u8>)> {
-    let folder = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../fuzz/seeds/journal_parse"
-    );
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder}: {error}"));
+fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = format!("{}/../../fuzz/seeds/{target}", env!("CARGO_MANIFEST_DIR"));
+    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder}: {error}"));
     let mut seeds: Vec<_> = entries
         .map(|entry| {
             let path = entry.unwrap().path();
@@ -49,26 +46,38 @@ fn damage(rng: &mut Rng, octets: &mut Vec<u8>, other: &[u8]) {
 
 #[test]
 fn journal_parse_survives_seeds_damage_and_noise() {
-    let seeds: Vec<_> = seeds().into_iter().map(|(_, octets)| octets).collect();
-    seeds.iter().for_each(|seed| fuzz::journal_parse(seed));
+    survive("journal_parse", fuzz::journal_parse);
+}
+
+#[test]
+fn journal_repair_survives_seeds_damage_and_noise() {
+    survive("journal_repair", fuzz::journal_repair);
+}
+
+fn survive(target: &str, body: fn(&[u8])) {
+    let seeds: Vec<_> = seeds(target)
+        .into_iter()
+        .map(|(_, octets)| octets)
+        .collect();
+    seeds.iter().for_each(|seed| body(seed));
 
     let mut rng = Rng::new(0x0001_6295);
     for _ in 0..50_000 {
         let mut octets = seeds[rng.index(seeds.len())].clone();
         let other = &seeds[rng.index(seeds.len())];
         damage(&mut rng, &mut octets, other);
-        fuzz::journal_parse(&octets);
+        body(&octets);
     }
     for _ in 0..20_000 {
         let len = rng.index(200);
         let octets = rng.octets(len);
-        fuzz::journal_parse(&octets);
+        body(&octets);
     }
 }
 
 #[test]
 fn every_golden_journal_is_a_seed() {
-    let seeds = seeds();
+    let seeds = seeds("journal_parse");
     let mut golden = 0;
     for file in [
         "malformed",

@@ -314,7 +314,13 @@ pub(crate) mod receiver {
                     continue;
                 }
                 match number {
-                    Some(Numbered::Old) => {}
+                    Some(Numbered::Old) => {
+                        let own = *self.controls.state(command.control);
+                        let in_order = own.last_of_pair || partner(command.control).is_none();
+                        if !in_order && ends_pair(controls, index, command.control) {
+                            self.execute_uncounted(command.control, command.data(), out);
+                        }
+                    }
                     Some(Numbered::New(count)) => {
                         self.execute_command(&command, 1, out);
                         self.controls.state(command.control).count = count;
@@ -391,6 +397,18 @@ pub(crate) mod receiver {
             }
         }
 
+        /// A command that the sender has not sent just so: its counts do not know it.
+        pub(crate) fn execute_uncounted(
+            &mut self,
+            control: Controller,
+            value: U7,
+            out: &mut Repairs<'_>,
+        ) {
+            let count = self.controls.state(control).count;
+            self.execute_control(control, value, out);
+            self.controls.state(control).count = count;
+        }
+
         /// A controller of chapter C, so one that is for no parameter.
         pub(crate) fn execute_control(
             &mut self,
@@ -465,12 +483,12 @@ pub(crate) mod receiver {
         }
     }
 
-    /// Whether the other controller of the pair does not come after the command with this index.
+    /// Whether no command of the pair comes after the one with this index.
     fn ends_pair(controls: &Controls<'_>, index: usize, control: Controller) -> bool {
         let partner = partner(control);
         !commands(controls)
             .skip(index + 1)
-            .any(|it| Some(it.control) == partner)
+            .any(|it| it.control == control || Some(it.control) == partner)
     }
 
     /// The other one of two controllers that belong together: the halves of a fourteen-bit value,

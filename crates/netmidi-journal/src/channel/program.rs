@@ -126,10 +126,10 @@ pub(crate) mod receiver {
             if let Some((msb, lsb)) = bank
                 && self.program.bank != bank
             {
-                self.execute_control(Controller::BANK_SELECT, msb, out);
+                self.execute_uncounted(Controller::BANK_SELECT, msb, out);
                 // Many instruments keep the old lower half, so a 0 that nobody sent is not sent.
                 if lsb != U7::MIN || !controls.is_some_and(|it| bank_msb_alone(it, msb)) {
-                    self.execute_control(Controller::BANK_SELECT_LSB, lsb, out);
+                    self.execute_uncounted(Controller::BANK_SELECT_LSB, lsb, out);
                 }
             }
             let program = ChannelMessage::program_change(self.channel, log.program);

@@ -93,7 +93,12 @@ impl ChannelModel {
             0 => self.program.bank_msb(value),
             32 => self.program.bank_lsb(value),
             98..=101 => self.parameters.number(control, value),
-            120 | 123..=127 => self.notes.all_off(),
+            120 | 123..=127 => {
+                self.notes.all_off();
+                // Chapters T and A now speak only of what comes after it.
+                self.pressure = None;
+                self.poly_pressure = PerKey::new(None);
+            }
             121 => {
                 self.controls.reset();
                 self.parameters.deselect();

@@ -1,6 +1,11 @@
-//! Fuzz body for `netmidi-journal`.
+//! Fuzz bodies for `netmidi-journal`.
 
-use netmidi_journal::{ChannelJournal, Journal, Log, Logs, SystemJournal};
+use netmidi_journal::{
+    Arrival, ChannelJournal, ControlTool, Extra, Journal, Log, Logs, Repair, Repairer,
+    RepairerConfig, Salvaged, SysExStatus, SystemJournal,
+};
+use netmidi_message::{Channel, ChannelMessage, Message, MessageBuf, Parameter, U14, messages};
+use netmidi_wire::{CommandSection, RtpTimestamp, SeqNum};
 
 use crate::journals::OwnedJournal;
 
@@ -126,4 +131,228 @@ fn check_system(system: &SystemJournal<'_>) {
             assert!(data.iter().all(|octet| octet < 0x80));
         }
     }
+}
+
+/// Any messages that a receiver has had, then any octets as the journal of a packet after a loss:
+/// what is handed out is bounded and only about what the journal tells or what sounded, and the
+/// same journal again hands out nothing, as far as it does not contradict itself.
+///
+/// The first octet says how the packet arrives (two bits) and how many were lost (six), the second
+/// how many octets of messages follow; the rest is the journal.
+///
+/// # Panics
+/// When that is not so.
+pub fn journal_repair(data: &[u8]) {
+    let &[how, len, ref rest @ ..] = data else {
+        return;
+    };
+    let (had, journal) = rest.split_at(usize::from(len).min(rest.len()));
+    let had: Vec<MessageBuf> = messages(had).collect();
+    let Ok(salvaged) = Journal::salvage(journal) else {
+        return;
+    };
+    let lost = u16::from(how >> 2) + 1;
+    let seq = salvaged.journal.checkpoint().wrapping_add(lost);
+    let arrival = match how & 3 {
+        0 => Arrival::Restarted,
+        1 => Arrival::First,
+        _ => Arrival::Gap,
+    };
+    // The last packet that came, so that the journal covers the loss, or just not.
+    let last = SeqNum(seq.0.wrapping_sub(lost + if how & 3 == 3 { 2 } else { 1 }));
+    let had_messages = had.iter().map(MessageBuf::as_message);
+    let mut receiver = Receiver::new(arrival, last, had_messages);
+    let touched = receiver.touched;
+
+    receiver.repairer.begin(seq, RtpTimestamp(9), arrival);
+    assert!(receiver.repairer.needs_repair());
+    let repair = receiver.repair(&salvaged);
+    let named: u16 = salvaged
+        .journal
+        .channels()
+        .map(|it| 1 << it.channel.index())
+        .sum();
+    let allowed = if repair.uncovered {
+        named | touched
+    } else {
+        named
+    };
+    assert_eq!(receiver.touched & !allowed, 0, "{data:02x?}");
+    assert!(!(repair.uncovered && arrival == Arrival::First));
+
+    // 96 and 97 come up to 63 times, each after a parameter is closed; note-ons 16 times.
+    let bound = 40 * journal.len() + 2 * had.len() + 2_000;
+    assert!(repair.messages as usize <= bound, "{repair:?}: {data:02x?}");
+
+    receiver
+        .repairer
+        .begin(seq.next(), RtpTimestamp(9), Arrival::InOrder);
+    if !receiver.repairer.needs_repair() {
+        return;
+    }
+    let mut again = receiver.repair(&salvaged);
+    assert!(!again.uncovered);
+    if lost == 1 {
+        // The S bits may have hidden what contradicts the messages before.
+        again = receiver.repair(&salvaged);
+    }
+    if is_consistent(&salvaged.journal) {
+        assert_eq!(again, Repair::default(), "after {repair:?}: {data:02x?}");
+    }
+    let silenced = receiver.silence();
+    assert!(silenced as usize <= bound + 16 * 5);
+    assert_eq!(receiver.silence(), 0, "{data:02x?}");
+}
+
+struct Receiver {
+    repairer: Repairer,
+    /// Channels that something was handed out for or that could need it.
+    touched: u16,
+}
+
+impl Receiver {
+    fn new<'a>(arrival: Arrival, last: SeqNum, had: impl Iterator<Item = Message<'a>>) -> Self {
+        let mut repairer = Repairer::new(RepairerConfig::default());
+        let mut touched = 0;
+        if arrival != Arrival::First {
+            repairer.begin(last, RtpTimestamp(0), Arrival::First);
+            for message in had {
+                if let Message::Channel(message) = message {
+                    touched |= bit(message.channel());
+                }
+                repairer.observe(RtpTimestamp(0), message);
+            }
+        }
+        Self { repairer, touched }
+    }
+
+    fn repair(&mut self, salvaged: &Salvaged<'_>) -> Repair {
+        let list = CommandSection::parse(&[0], RtpTimestamp(9)).expect("an empty list");
+        self.touched = 0;
+        let Self { repairer, touched } = self;
+        let mut emitted = 0;
+        let repair = repairer.repair(Some(salvaged), &list, &mut |message| {
+            emitted += 1;
+            if let Message::Channel(message) = message {
+                *touched |= bit(message.channel());
+            }
+            assert_eq!(Message::parse(&message.to_vec()), Ok(message));
+        });
+        assert_eq!(repair.messages, emitted);
+        repair
+    }
+
+    fn silence(&mut self) -> u32 {
+        let mut emitted = 0;
+        let silenced = self.repairer.silence(&mut |message| {
+            assert!(matches!(
+                message,
+                Message::Channel(
+                    ChannelMessage::NoteOff { .. }
+                        | ChannelMessage::ControlChange { .. }
+                        | ChannelMessage::PitchBend { .. }
+                )
+            ));
+            emitted += 1;
+        });
+        assert_eq!(silenced, emitted);
+        silenced
+    }
+}
+
+const fn bit(channel: Channel) -> u16 {
+    1 << channel.index()
+}
+
+/// Whether no element of the journal speaks against another: what no sender writes is not held to
+/// be repaired once and for all.
+fn is_consistent(journal: &Journal<'_>) -> bool {
+    journal.channels().all(|it| is_consistent_channel(&it))
+        && journal.system().is_none_or(|it| is_consistent_system(&it))
+}
+
+fn is_consistent_channel(channel: &ChannelJournal<'_>) -> bool {
+    let controls: Vec<_> = channel
+        .controls
+        .iter()
+        .flat_map(|it| it.logs().iter())
+        .collect();
+    let notes: Vec<_> = channel
+        .notes
+        .iter()
+        .flat_map(|it| it.logs().iter())
+        .collect();
+    let off = channel.notes.map(|it| it.off()).unwrap_or_default();
+    let extras: Vec<_> = channel
+        .extras
+        .iter()
+        .flat_map(|it| it.logs().iter())
+        .collect();
+    let poly: Vec<_> = channel
+        .poly_pressure
+        .iter()
+        .flat_map(|it| it.logs().iter())
+        .collect();
+    let parameters: Vec<_> = channel
+        .parameters
+        .iter()
+        .flat_map(|it| it.logs().iter())
+        .collect();
+    let tool = |tool| match tool {
+        ControlTool::Count(_) => 0,
+        ControlTool::Value(_) => 1,
+        ControlTool::Toggle(_) => 2,
+    };
+    let extra = |extra| matches!(extra, Extra::Count(_));
+    !channel.enhanced
+        // Data entry is general purpose or not: which, only the sender knows.
+        && controls.iter().all(|it| !matches!(it.controller.get(), 6 | 38 | 96..=101))
+        && are_unique(controls.iter().map(|it| (it.controller, tool(it.tool))))
+        && controls.is_sorted_by(|a, b| a.controller != b.controller || tool(a.tool) < tool(b.tool))
+        && are_unique(
+            controls
+                .chunk_by(|a, b| a.controller == b.controller)
+                .map(|logs| logs[0].controller),
+        )
+        && controls.iter().all(|a| {
+            controls.iter().all(|b| match (a.tool, b.tool) {
+                (ControlTool::Value(value), ControlTool::Toggle(toggles)) => {
+                    a.controller != b.controller
+                        || (value.get() >= 64) == (toggles.get() % 2 == 1)
+                }
+                _ => true,
+            })
+        })
+        && are_unique(notes.iter().map(|it| it.note))
+        && notes.iter().all(|it| !off.contains(it.note))
+        && are_unique(extras.iter().map(|it| (it.note, extra(it.extra))))
+        && are_unique(poly.iter().map(|it| it.note))
+        && are_unique(parameters.iter().map(|it| it.parameter))
+        && parameters.iter().all(|it| {
+            let (Parameter::Registered(number) | Parameter::NonRegistered(number)) = it.parameter;
+            // More steps than one repair makes good.
+            let few = it.a_button.is_none_or(|(steps, _)| steps.get().abs() < 40);
+            number != U14::MAX && few
+        })
+        && parameters.len() < 8
+}
+
+fn is_consistent_system(system: &SystemJournal<'_>) -> bool {
+    let Some(logs) = system.sysex else {
+        return true;
+    };
+    let last = logs.len() - 1;
+    let resets = |data: &[u8]| matches!(data, [0x7E, _, 0x09, 0 | 1 | 3] | [0x7E, _, 0x0A, 1 | 2]);
+    logs.iter().enumerate().all(|(index, log)| {
+        let data: Vec<u8> = log.data.iter().flat_map(|it| it.iter()).collect();
+        (log.status != SysExStatus::Unfinished || index == last) && (!resets(&data) || index == 0)
+    })
+}
+
+fn are_unique<T: PartialEq>(items: impl Iterator<Item = T>) -> bool {
+    let items: Vec<T> = items.collect();
+    items
+        .iter()
+        .enumerate()
+        .all(|(index, item)| !items[..index].contains(item))
 }

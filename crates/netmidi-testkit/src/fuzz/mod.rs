@@ -7,7 +7,7 @@ mod message;
 mod session;
 mod wire;
 
-pub use journal::journal_parse;
+pub use journal::{journal_parse, journal_repair};
 pub use message::{Said, assert_all_accounted, listen, message_stream};
 pub use session::session_script;
 pub use wire::{wire_datagram, wire_roundtrip};
