@@ -143,7 +143,9 @@ impl Recorder {
     /// Writes the journal of the next packet, which begins at `now`, into `out`.
     ///
     /// `None` when the form cannot hold it: then the packet goes out without a journal, and what
-    /// the journal would have held stays in the history. Never `None` for [`Form::Full`] if `out`
+    /// the journal would have held stays in the history until the receiver reports that packet: one
+    /// that gets no journal makes itself safe after a loss, and there is no later journal to wait
+    /// for. Never `None` for [`Form::Full`] if `out`
     /// has room for a header.
     ///
     /// What does not fit is left for later journals, and what keeps notes from hanging comes first:
@@ -160,7 +162,7 @@ impl Recorder {
             Form::Full => self.write_full(&view, out),
             Form::Gentle => self.write_gentle(&view, out),
         };
-        if written.is_none() {
+        if written.is_none() && form == Form::Full {
             self.omit_all();
         }
         if written.is_none_or(|written| !written.complete) {

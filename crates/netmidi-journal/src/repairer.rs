@@ -199,8 +199,10 @@ impl Repairer {
                 return out.done;
             }
             out.catching_up = Some(gap);
+            out.unsettled_since = Some(gap);
         } else {
             let settled = self.catching_up.is_none();
+            out.unsettled_since = self.catching_up;
             self.catching_up = (!empty).then_some(self.stamp.ext);
             if let Some(system) = &mut self.system {
                 system.sysex.lose();
@@ -384,8 +386,12 @@ pub(crate) struct Repairs<'e> {
     pub(crate) checkpoint: u64,
     /// Whether exactly one packet was lost, so that the S bits tell what was in it.
     single: bool,
+    was_reset: bool,
     /// The packet that ended the loss, if it is not the one at hand.
     pub(crate) catching_up: Option<u64>,
+    /// The packet that ended an earlier loss that may not be repaired to the end; the same, if the
+    /// packet at hand ends none.
+    pub(crate) unsettled_since: Option<u64>,
     steps_left: u16,
 }
 
@@ -402,7 +408,9 @@ impl<'e> Repairs<'e> {
             stamp,
             checkpoint: stamp.ext,
             single: false,
+            was_reset: false,
             catching_up: None,
+            unsettled_since: None,
             steps_left: MAX_STEPS,
         }
     }
@@ -434,6 +442,12 @@ impl<'e> Repairs<'e> {
     /// S=1 brings back what came after it.
     pub(crate) const fn state_was_reset(&mut self) {
         self.single = false;
+        self.was_reset = true;
+    }
+
+    /// Whether a repaired command has reset the whole system.
+    pub(crate) const fn was_reset(&self) -> bool {
+        self.was_reset
     }
 
     /// So many of these steps may be made.

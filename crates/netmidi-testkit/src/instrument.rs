@@ -814,6 +814,11 @@ impl Instrument {
                 _ => missing.push(index),
             }
         }
+        // A reset that is repaired twice brings back what followed it: see the specification.
+        let is_undone = |it: &Delivered| tolerance.lost_before_reset && it.resets < self.resets;
+        while let Some((_, rest)) = own.split_last().filter(|(it, _)| is_undone(it)) {
+            own = rest;
+        }
         if let Some(last) = own.last() {
             return Err(format!(
                 "system exclusive message {} of {} was not sent, or twice, or in another order: {}",

@@ -1,11 +1,12 @@
 //! One script played from one session to another over a bad network, judged at every arrival.
 
 use core::time::Duration;
+use std::collections::VecDeque;
 
 use netmidi_journal::Journal;
 use netmidi_message::{ChannelMessage, Message, MessageBuf, U7};
 use netmidi_session::{Config, Event, JournalPolicy, Origin, Time, UndefinedCommands};
-use netmidi_wire::{Command, Datagram};
+use netmidi_wire::{Command, Datagram, SeqNum};
 
 use crate::instrument::{Instrument, Marks, Tolerance};
 use crate::link::{Bursts, LinkQuality};
@@ -132,8 +133,10 @@ struct Stage {
     marks: (Marks, Marks),
     /// Something is still to come, because a journal had no room for it.
     unsettled: bool,
-    /// Packets of the sender whose journal was not complete, in a window behind the newest.
+    /// How many journals of the sender were not complete so far.
     overflow: u64,
+    /// The packets on the way, and whether their journal may not be complete.
+    on_the_way: VecDeque<(SeqNum, bool)>,
     outcome: Outcome,
     arrivals: u64,
     /// Print what happens: `NETMIDI_TRACE` is set.
@@ -148,6 +151,7 @@ impl Default for Stage {
             marks: (Marks::ZERO, Marks::ZERO),
             unsettled: false,
             overflow: 0,
+            on_the_way: VecDeque::new(),
             outcome: Outcome::default(),
             arrivals: 0,
             trace: std::env::var_os("NETMIDI_TRACE").is_some(),
@@ -171,7 +175,15 @@ impl Stage {
 
     /// What the sender has sent.
     fn follow(&mut self, pair: &mut Pair) {
+        let session = pair.session(Side::A);
+        let stats = session.participant_stats(pair.participant(Side::A));
+        let overflow = stats.map_or(0, |it| it.journal_overflow);
+        // When several went out at once nobody can tell which of them it was.
+        let incomplete = overflow > core::mem::replace(&mut self.overflow, overflow);
         for packet in pair.take_log(Side::A) {
+            if let Ok(Datagram::Rtp(packet)) = Datagram::parse(&packet.octets) {
+                self.on_the_way.push_back((packet.header().seq, incomplete));
+            }
             if self.trace {
                 println!("{} sent {}", packet.at, describe(&packet.octets));
             }
@@ -241,17 +253,16 @@ impl Stage {
             let session = pair.session(side);
             session.participant_stats(pair.participant(side)).unwrap()
         };
-        let overflow = stats(Side::A).journal_overflow;
         if gap && !covered {
             return Err(format!("{}: a loss was not covered", pair.now()));
         }
-        if gap && overflow > self.overflow {
-            self.unsettled = true;
-        }
-        if gap {
-            self.overflow = overflow;
-        }
         let newest = pair.newest_arrived(Side::B).unwrap();
+        while let Some((seq, incomplete)) = self.on_the_way.front().copied()
+            && seq.distance_from(newest) <= 0
+        {
+            self.on_the_way.pop_front();
+            self.unsettled |= gap && incomplete && seq == newest;
+        }
         // Comparing takes time: every loss is looked at, and now and then another packet.
         if !gap && !self.unsettled && !self.arrivals.is_multiple_of(8) {
             return Ok(());

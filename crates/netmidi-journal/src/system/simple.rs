@@ -301,7 +301,8 @@ pub(crate) mod receiver {
                 (None, None) => false,
             };
             self.count = log.count().unwrap_or(self.count);
-            if !lost {
+            // The log is of a command behind the reset, which has undone it here.
+            if !lost && !out.was_reset() {
                 return;
             }
             let mut scratch = [0; SystemJournal::MAX_LEN];

@@ -411,14 +411,14 @@ pub(crate) mod receiver {
             }
 
             let (known, last_known) = self.known_part(logs, out);
-            let (end, newest) = self.received_part(logs, known, out);
+            let (from, end, newest) = self.received_part(logs, known, &mut told, out);
             let last = logs.iter().last();
             // How many have begun after the command of the last log.
             let mut after_last = newest
                 .or(last_known.filter(|_| known == logs.len()))
                 .map(|number| self.count.wrapping_sub(number));
 
-            let mut lost = logs.iter().take(end).skip(known).filter(is_ours).peekable();
+            let mut lost = logs.iter().take(end).skip(from).filter(is_ours).peekable();
             if let Some(log) = lost.peek().copied()
                 && let Some(partial) = self.partial
             {
@@ -446,7 +446,7 @@ pub(crate) mod receiver {
                 accounted = accounted.wrapping_add(1);
                 self.take_log(&log, limit, &mut told, timecode, out);
             }
-            if end > known && end == logs.len() {
+            if end > from && end == logs.len() {
                 after_last = Some(if out.catching_up.is_some() {
                     self.since_loss
                 } else {
@@ -513,55 +513,84 @@ pub(crate) mod receiver {
             (logs.len(), number)
         }
 
-        /// Where the end of the list begins that has been received since the loss, and the number
-        /// of the very last.
+        /// Behind the known part, which logs to repair: those from the first number to the second.
+        /// In front of them stand such as have been received since an earlier loss, and what was
+        /// lost between those comes too late: it would stand in the wrong order. The third is the
+        /// own number of the last log, if it has been received.
         fn received_part(
             &mut self,
             logs: &SysExLogs<'_>,
             known: usize,
+            told: &mut SysExRepair,
             out: &Repairs<'_>,
-        ) -> (usize, Option<u8>) {
+        ) -> (usize, usize, Option<u8>) {
             let mut end = logs.len();
-            let Some(gap) = out.catching_up else {
-                return (end, None);
+            let Some(gap) = out.unsettled_since else {
+                return (known, end, None);
             };
             let mut newest = None;
-            let mut before = self.recent.len();
-            while end > known {
-                let Some(log) = logs.iter().nth(end - 1) else {
-                    break;
-                };
-                match (log.status, self.partial) {
-                    (SysExStatus::Unfinished, Some(partial))
-                        if end == logs.len()
-                            && partial.ext >= gap
-                            && self.continues(partial, &log) =>
-                    {
-                        newest = Some(partial.count);
-                    }
-                    (SysExStatus::DroppedEnd | SysExStatus::Finished, _) => {
-                        let found = self.recent.iter().take(before).rposition(|it| {
-                            it.received && !it.matched && it.ext >= gap && it.is(&log)
-                        });
-                        let Some(at) = found else { break };
-                        before = at;
-                        let number = self.take_match(at, &log);
-                        if end == logs.len() {
-                            newest = number;
-                        }
-                    }
-                    _ => break,
-                }
+            if let Some(partial) = self.partial
+                && let Some(log) = logs.iter().last()
+                && known < end
+                && log.status == SysExStatus::Unfinished
+                && partial.ext >= gap
+                && self.continues(partial, &log)
+                && out.catching_up.is_some()
+            {
+                newest = Some(partial.count);
                 end -= 1;
             }
-            (end, newest)
+            let mut from = known;
+            let mut cursor = 0;
+            for (index, log) in logs.iter().enumerate().take(end).skip(known) {
+                let is_it =
+                    |it: &Recent| it.received && !it.matched && it.ext >= gap && it.is(&log);
+                let rest = self.recent.iter().skip(cursor);
+                if log.status != SysExStatus::Unfinished
+                    && let Some(at) = rest.clone().position(is_it)
+                {
+                    cursor += at;
+                    for log in logs.iter().take(index).skip(from).filter(is_ours) {
+                        told.lost = told.lost.saturating_add(1);
+                        // So that it is not told again.
+                        self.insert_lost(cursor, &log, out);
+                        cursor += 1;
+                    }
+                    let number = self.take_match(cursor, &log);
+                    cursor += 1;
+                    from = index + 1;
+                    if from == logs.len() {
+                        newest = number;
+                    }
+                }
+            }
+            (from, end, newest)
+        }
+
+        /// Remembers a message that is lost for good as one that is known.
+        fn insert_lost(&mut self, at: usize, log: &SysExLog<'_>, out: &Repairs<'_>) {
+            let tail: Box<[u8]> = log.data.iter().flat_map(LogData::iter).collect();
+            self.recent_octets += tail.len();
+            self.recent.insert(
+                at,
+                Recent {
+                    ext: out.stamp.ext,
+                    len: first(log) + tail.len(),
+                    tail,
+                    count: log.count.unwrap_or(self.count),
+                    resets: false,
+                    received: false,
+                    matched: true,
+                },
+            );
         }
 
         fn find(&self, log: &SysExLog<'_>, from: usize, out: &Repairs<'_>) -> Option<usize> {
             let known = |it: &Recent| {
                 // The same reset may have come twice: only the count tells.
-                let repeated =
-                    it.resets && log.count.is_some_and(|count| is_ahead(count, it.count));
+                let repeated = it.resets
+                    && out.catching_up.is_none_or(|gap| it.ext < gap)
+                    && log.count.is_some_and(|count| is_ahead(count, it.count));
                 it.ext >= out.checkpoint && it.is(log) && !repeated
             };
             let rest = self.recent.iter().skip(from);

@@ -172,21 +172,47 @@ pub(crate) mod receiver {
                 Some(Complete::QuarterFrames(values)) => Some(octets(values)),
                 None => None,
             };
-            let mut lost = false;
-            if let Some(time) = time.filter(|_| time != self.complete) {
-                lost = matches!(log.complete, Some(Complete::FullFrame(_)));
-                let [hr, mn, sc, fr] = time;
+            let news = time.filter(|_| time != self.complete);
+            let lost = news.is_some() && matches!(log.complete, Some(Complete::FullFrame(_)));
+            // A run that the sender has ended is still open at the instrument, which would take the
+            // next quarter frames for its end: a full frame closes it.
+            let stale = self.run.is_some() && !self.continues(log);
+            let time = news.or(self.complete.filter(|_| stale));
+            if let Some([hr, mn, sc, fr]) = time {
                 let data = [0x7F, 0x7F, 1, 1, hr, mn, sc, fr];
                 if let Some(sysex) = SysEx::new(&data) {
                     out.message(sysex.into());
                 }
-                self.full_frame(time);
+                self.full_frame([hr, mn, sc, fr]);
             }
             match log.partial {
                 Some(values) => self.repair_run(log.reverse, log.point.get(), values, out),
                 None => self.run = None,
             }
             lost
+        }
+
+        /// Whether the unfinished run of the journal goes on with that of the instrument.
+        fn continues(&self, log: &Timecode) -> bool {
+            let (Some(own), Some(values)) = (self.run, log.partial) else {
+                return false;
+            };
+            let point = log.point.get();
+            let pieces = if own.reverse {
+                own.last..=7
+            } else {
+                0..=own.last
+            };
+            let (so_far, now) = if own.reverse {
+                (point, own.last)
+            } else {
+                (own.last, point)
+            };
+            own.reverse == log.reverse
+                && so_far <= now
+                && pieces
+                    .map(usize::from)
+                    .all(|piece| own.values.get(piece) == values.get(piece))
         }
 
         /// An instrument that missed a quarter frame would drop the whole run.
