@@ -14,8 +14,10 @@ use crate::time::Time;
 const LIST_SHARE: usize = 4;
 /// A segment of a system exclusive message shorter than this waits for room in the journal.
 const SHORTEST_SEGMENT: usize = 64;
-/// What a segment costs in the list beside its data: the longest delta time, head and tail.
-const SEGMENT_OVERHEAD: usize = 4 + 2;
+/// What a segment costs in the list beside its data, where it comes first: head and tail.
+const FRAME: usize = 2;
+/// The longest delta time.
+const LONGEST_DELTA: usize = 4;
 /// What stands before a list at most: the RTP header and that of the command section.
 const BEFORE_LIST: usize = RtpHeader::LEN + 2;
 
@@ -156,7 +158,7 @@ impl Outbound {
         };
         // An undefined message cannot be cut: a journal must leave room for it.
         let list = match first {
-            Message::Undefined(message) => message.encoded_len() + SEGMENT_OVERHEAD,
+            Message::Undefined(message) => message.encoded_len() + FRAME + LONGEST_DELTA,
             _ => 0,
         };
         let budget = draft.budget.get();
@@ -170,7 +172,7 @@ impl Outbound {
         let mut writer =
             PacketWriter::new(draft.out, draft.budget, &header)?.with_running_status(draft.running);
         let spare = cap.map_or(0, |cap| {
-            (budget - BEFORE_LIST - len).saturating_sub(cap + SEGMENT_OVERHEAD)
+            (budget - BEFORE_LIST - len).saturating_sub(cap + FRAME)
         });
         writer.reserve(len + spare)?;
         let mut messages = 0;

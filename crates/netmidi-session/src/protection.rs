@@ -20,8 +20,11 @@ const GUARDS: [Duration; 4] = [
 ];
 /// After those they come this far apart.
 const GUARD_INTERVAL: Duration = Duration::from_secs(1);
-/// One more, sooner, while what was lost may still be played in time, or holds up what comes after.
+/// One more, sooner, while what was lost may still be played in time, or holds up what comes after:
+/// so long after it, or later where acknowledgements take longer, ...
 const URGENT_GUARD: Duration = Duration::from_millis(25);
+/// ... but not so late that a lost note is too old to be played (50 ms).
+const LATEST_URGENT_GUARD: Duration = Duration::from_millis(45);
 /// Guard packets in a row without an answer, to a peer that has never acknowledged anything.
 const MAX_GUARDS_UNHEARD: u8 = 5;
 /// The same, to a peer that has: about as long as a silent peer stays in the session.
@@ -163,7 +166,10 @@ impl Protection {
         match commands {
             Some(urgency) => {
                 let first = match urgency {
-                    Urgency::Urgent => URGENT_GUARD,
+                    Urgency::Urgent => {
+                        let usual = self.answer_time.unwrap_or_default() * 5 / 4;
+                        usual.clamp(URGENT_GUARD, LATEST_URGENT_GUARD)
+                    }
                     Urgency::Ordinary => GUARDS.first().copied().unwrap_or(GUARD_INTERVAL),
                 };
                 self.guard.restart(now, now + first);

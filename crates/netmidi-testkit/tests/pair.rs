@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use netmidi_journal::Chapter;
 use netmidi_message::MessageBuf;
-use netmidi_session::{Config, Event, LeaveReason, Port, UndefinedCommands};
+use netmidi_session::{Config, Event, LeaveReason, Origin, Port, UndefinedCommands};
 use netmidi_testkit::{
     Bursts, Instrument, LinkQuality, Marks, Pair, Script, ScriptMix, Shadow, Side, Tolerance,
 };
@@ -148,7 +148,8 @@ fn packets_are_edited_on_their_way() {
     let mut n = 0;
     pair.edit(Side::A, move |octets| {
         n += 1;
-        if octets.len() > 14 {
+        // The first command of a list, if there is one.
+        if octets.len() > 16 {
             octets[14] ^= 1;
         }
         n != 2
@@ -159,12 +160,19 @@ fn packets_are_edited_on_their_way() {
         let message = netmidi_message::Message::parse(&octets).unwrap();
         pair.send(Side::A, message).unwrap();
         pair.run_for(Duration::from_millis(1), &mut |_, event| match event {
-            Event::Message { message, .. } => played.push(message.to_vec()),
+            Event::Message {
+                message, origin, ..
+            } => played.push((origin, message.to_vec())),
             Event::Lost { packets, .. } => lost += packets,
             other => panic!("{other:?}"),
         });
     }
-    assert_eq!(played, [[0x90, 61, 1], [0x90, 65, 1]]);
+    let expected = [
+        (Origin::Live, vec![0x90, 61, 1]),
+        (Origin::Repaired, vec![0x90, 62, 1]),
+        (Origin::Live, vec![0x90, 65, 1]),
+    ];
+    assert_eq!(played, expected);
     assert_eq!((lost, pair.traffic(Side::A).dropped), (1, 1));
     assert_eq!(pair.log(Side::A)[0].octets[14], 60, "logged as it was");
 }

@@ -412,6 +412,7 @@ pub(crate) mod receiver {
 
             let (known, last_known) = self.known_part(logs, out);
             let (from, end, newest) = self.received_part(logs, known, &mut told, out);
+            accounted = accounted.wrapping_add(told.lost);
             let last = logs.iter().last();
             // How many have begun after the command of the last log.
             let mut after_last = newest
@@ -543,8 +544,13 @@ pub(crate) mod receiver {
             let mut from = known;
             let mut cursor = 0;
             for (index, log) in logs.iter().enumerate().take(end).skip(known) {
-                let is_it =
-                    |it: &Recent| it.received && !it.matched && it.ext >= gap && it.is(&log);
+                let is_it = |it: &Recent| {
+                    it.received
+                        && !it.matched
+                        && it.ext >= gap.max(out.checkpoint)
+                        && it.is(&log)
+                        && !it.is_repeated_by(&log, out)
+                };
                 let rest = self.recent.iter().skip(cursor);
                 if log.status != SysExStatus::Unfinished
                     && let Some(at) = rest.clone().position(is_it)
@@ -587,11 +593,7 @@ pub(crate) mod receiver {
 
         fn find(&self, log: &SysExLog<'_>, from: usize, out: &Repairs<'_>) -> Option<usize> {
             let known = |it: &Recent| {
-                // The same reset may have come twice: only the count tells.
-                let repeated = it.resets
-                    && out.catching_up.is_none_or(|gap| it.ext < gap)
-                    && log.count.is_some_and(|count| is_ahead(count, it.count));
-                it.ext >= out.checkpoint && it.is(log) && !repeated
+                it.ext >= out.checkpoint && it.is(log) && !it.is_repeated_by(log, out)
             };
             let rest = self.recent.iter().skip(from);
             rest.clone().position(known).map(|at| from + at)
@@ -734,6 +736,14 @@ pub(crate) mod receiver {
     }
 
     impl Recent {
+        /// Whether the log means another reset like this one, which was lost: only the count
+        /// tells. Not if nothing was lost since this one.
+        fn is_repeated_by(&self, log: &SysExLog<'_>, out: &Repairs<'_>) -> bool {
+            self.resets
+                && out.catching_up.is_none_or(|gap| self.ext < gap)
+                && log.count.is_some_and(|count| is_ahead(count, self.count))
+        }
+
         /// Whether the log could mean this message.
         fn is(&self, log: &SysExLog<'_>) -> bool {
             let shown = log.data.map_or(0, |it| it.len());
