@@ -15,6 +15,7 @@ mod generator;
 mod hex;
 mod journals;
 mod link;
+mod music;
 mod packets;
 mod peer;
 mod properties;
@@ -30,6 +31,7 @@ pub use journals::{
     OwnedSystem, OwnedUndefined,
 };
 pub use link::{Link, LinkQuality};
+pub use music::{Played, faders, piano};
 pub use packets::{TimedMessage, pack, rewrite, unpack};
 pub use peer::{ScriptedPeer, Sent, events, transmits};
 pub use properties::properties;
