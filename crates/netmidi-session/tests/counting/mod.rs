@@ -44,11 +44,11 @@ fn count(allocations: u64, octets: isize) {
 static ALLOCATOR: Counting = Counting;
 
 /// How often memory was taken so far.
-pub fn allocations() -> u64 {
+pub(crate) fn allocations() -> u64 {
     ALLOCATIONS.get()
 }
 
 /// How many octets are held.
-pub fn live() -> isize {
+pub(crate) fn live() -> isize {
     LIVE.get()
 }

@@ -20,19 +20,19 @@ struct Datagram {
 }
 
 /// What passes by.
-pub enum Passed<'a> {
-    /// Side 0 or 1 sends a datagram; it is lost or not.
+pub(crate) enum Passed<'a> {
+    /// Side 0 or 1 sends a datagram, which may be lost.
     Datagram { from: usize, octets: &'a [u8] },
-    /// Side 0 or 1 is told something.
-    Event { side: usize, event: Event },
+    /// Either side is told something.
+    Event(Event),
 }
 
 /// Two sessions, connected and with equal clocks.
-pub struct Duo {
-    pub now: Time,
-    pub sessions: [Session; 2],
+pub(crate) struct Duo {
+    pub(crate) now: Time,
+    pub(crate) sessions: [Session; 2],
     /// Each side's name for the other.
-    pub ids: [ParticipantId; 2],
+    pub(crate) ids: [ParticipantId; 2],
     /// As each side sees the other: identity and sockets.
     peers: [ScriptedPeer; 2],
     one_way: Duration,
@@ -46,7 +46,7 @@ pub struct Duo {
 
 impl Duo {
     /// Connected and introduced, without a loss.
-    pub fn new(policy: JournalPolicy, one_way: Duration) -> Self {
+    pub(crate) fn new(policy: JournalPolicy, one_way: Duration) -> Self {
         let [a, b] = ["a", "b"].map(|name| {
             let mut config = Config::new(name);
             config.journal = policy;
@@ -82,18 +82,18 @@ impl Duo {
     }
 
     /// From now on so many datagrams of a million are lost.
-    pub fn lose(&mut self, loss: u32) {
+    pub(crate) fn lose(&mut self, loss: u32) {
         self.loss = loss;
     }
 
     /// A side sends a message now.
-    pub fn send(&mut self, side: usize, message: Message<'_>) {
+    pub(crate) fn send(&mut self, side: usize, message: Message<'_>) {
         let to = self.ids[side];
         self.sessions[side].send(self.now, to, message).unwrap();
     }
 
     /// Lets time go on.
-    pub fn run_until(&mut self, end: Time, watch: &mut impl FnMut(Passed<'_>)) {
+    pub(crate) fn run_until(&mut self, end: Time, watch: &mut impl FnMut(Passed<'_>)) {
         loop {
             self.drain(watch);
             let arrival = self.on_the_way.front().map(|it| it.arrives);
@@ -107,7 +107,10 @@ impl Duo {
             for session in &mut self.sessions {
                 session.handle_timeout(now);
             }
-            while let Some(datagram) = self.on_the_way.pop_front_if(|it| it.arrives <= now) {
+            while self.on_the_way.front().is_some_and(|it| it.arrives <= now) {
+                let Some(datagram) = self.on_the_way.pop_front() else {
+                    break;
+                };
                 let peer = &self.peers[datagram.to];
                 let from = match datagram.from_port {
                     Port::Control => peer.control,
@@ -145,7 +148,7 @@ impl Duo {
                 });
             }
             while let Some(event) = session.poll_event() {
-                watch(Passed::Event { side, event });
+                watch(Passed::Event(event));
             }
         }
     }
@@ -153,7 +156,7 @@ impl Duo {
 
 /// Everything that a busy studio sends, but no system exclusive messages and no resets: the `n`th
 /// dozen of messages. All channels have their turn, and so do all keys and values.
-pub fn studio(n: u32) -> impl Iterator<Item = MessageBuf> {
+pub(crate) fn studio(n: u32) -> impl Iterator<Item = MessageBuf> {
     let channel = (n % 16) as u8;
     let round = n / 16;
     let value = (round % 128) as u8;
@@ -174,7 +177,7 @@ pub fn studio(n: u32) -> impl Iterator<Item = MessageBuf> {
         [0xD0 | channel, value, 0],
         [0xE0 | channel, value, key],
         [0xF1, quarter_frame, 0],
-        [if n % 256 == 0 { 0xFA } else { 0xF8 }, 0, 0],
+        [if n.is_multiple_of(256) { 0xFA } else { 0xF8 }, 0, 0],
         [[0xFE, 0xF6][(n % 2) as usize], 0, 0],
         [0xF3, value, 0],
         // The mode messages that end notes, and the one that resets controllers.
