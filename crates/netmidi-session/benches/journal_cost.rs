@@ -29,7 +29,7 @@ use duo::{Duo, Passed, studio};
 use netmidi_journal::{Arrival, Form, Recorder, RecorderConfig, Repairer, RepairerConfig};
 use netmidi_message::{Message, SysEx};
 use netmidi_session::{Config, Event, JournalPolicy, Origin, Session, Time};
-use netmidi_testkit::{Played, faders, piano};
+use netmidi_testkit::{Played, ScriptedPeer, faders, piano};
 use netmidi_wire::{RtpPacket, RtpTimestamp, SeqNum};
 
 /// Headers of IPv4 and UDP.
@@ -100,7 +100,7 @@ impl Tally {
         let added = sum + self.guard_octets + self.feedback_octets;
         let per_second = |what: usize| what as f64 / seconds;
         println!(
-            " {:8.1} {:7.1} {:5} {:5} {:6.1} {:8.2} {:10.2} {:8.0} {:8.0} {:8.0} % {:6} {:8} {:9}",
+            "{:8.1} {:6.1} {:4} {:4} {:5.1} {:7.1} {:8.1} {:8.0} {:8.0} {:7.0} {:8.0} {:7.0} % {:6} {:9} {:8}",
             per_second(count),
             sum as f64 / count as f64,
             self.journals[count * 95 / 100],
@@ -109,7 +109,9 @@ impl Tally {
             per_second(self.guards),
             per_second(self.feedback),
             per_second(self.plain),
-            per_second(self.plain + added),
+            per_second(sum),
+            per_second(self.guard_octets),
+            per_second(self.feedback_octets),
             100.0 * added as f64 / self.plain as f64,
             self.losses,
             self.uncovered,
@@ -137,9 +139,12 @@ fn octets() {
     let pieces = [("piano", piano(1, minutes)), ("faders", faders(1, minutes))];
     println!("octets of journals, 5 minutes, one direction");
     println!(
-        "                          journal octets                  per second\n\
-         piece  round trip loss  packets    mean   p95   max with %   guards   feedback    plain     \
-         all   overhead losses uncovered repaired"
+        "                            octets of a journal      each second: packets   octets{:>41}",
+        "over-    events:"
+    );
+    println!(
+        "piece     trip loss  packets   mean  p95  max with%  guards feedback  packets journals  \
+         guards feedback      head losses uncovered repaired"
     );
     for (name, piece) in &pieces {
         for round_trip in [1, 20, 150] {
@@ -161,25 +166,26 @@ fn octets() {
 fn times() {
     let minute = Duration::from_secs(60);
     println!("time for each packet with commands, sent and received, round trip 20 ms (ns)");
-    println!("piece  loss  without  with journals  median of the ratios");
+    println!(
+        "piece  loss  without  with journals  median of the ratios  allocations, with journals"
+    );
     for (name, piece) in [("piano", piano(1, minute)), ("faders", faders(1, minute))] {
+        // What is played at one moment shares a packet.
+        let packets = piece.chunk_by(|(a, _), (b, _)| a == b).count();
         for loss in [0, 50_000] {
+            let mut taken = 0;
             let mut rounds = Vec::new();
             for _ in 0..=ROUNDS {
-                let mut costs = [JournalPolicy::Off, JournalPolicy::Full].map(|policy| {
+                rounds.push([JournalPolicy::Off, JournalPolicy::Full].map(|policy| {
                     let mut duo = Duo::new(policy, Duration::from_millis(10));
                     duo.lose(loss);
-                    let mut packets = 0;
+                    let before = allocations();
                     let start = Instant::now();
-                    play(&mut duo, &piece, &mut |passed| {
-                        if let Passed::Datagram { from: 0, octets } = passed {
-                            packets += u32::from(octets[0] != 0xFF && octets[12] & 0x0F != 0);
-                        }
-                    });
-                    start.elapsed().as_secs_f64() * 1e9 / f64::from(packets)
-                });
-                costs.reverse();
-                rounds.push(costs);
+                    play(&mut duo, &piece, &mut |_| {});
+                    let time = start.elapsed();
+                    taken = allocations() - before;
+                    time.as_secs_f64() * 1e9 / packets as f64
+                }));
             }
             // In the first round caches and buffers find their size.
             rounds.remove(0);
@@ -189,11 +195,11 @@ fn times() {
                 numbers[numbers.len() / 2]
             };
             println!(
-                "{name:6} {:2} %  {:7.0}  {:13.0}  {:.2}",
+                "{name:6} {:2} %  {:7.0}  {:13.0}  {:19.2}  {taken} in {packets} packets",
                 loss / 10_000,
-                middle(&|it| it[1]),
                 middle(&|it| it[0]),
-                middle(&|it| it[0] / it[1]),
+                middle(&|it| it[1]),
+                middle(&|it| it[1] / it[0]),
             );
         }
     }
@@ -245,6 +251,15 @@ fn memory() {
     }
     let empty = held_by(Session::new(Config::new("a"), 1, Time::ZERO).unwrap());
     print("session without participants", empty, size_of::<Session>());
+    const MANY: u16 = 64;
+    let mut session = Session::new(Config::new("a"), 1, Time::ZERO).unwrap();
+    for n in 0..MANY {
+        let peer = ScriptedPeer::new(n);
+        peer.join(&mut session, Time::ZERO);
+        peer.synchronise(&mut session, Time::ZERO);
+    }
+    let each = (held_by(session) - empty) / MANY as isize;
+    print("each of 64 idle participants, journals auto", each, 0);
     for (name, policy) in [("off", JournalPolicy::Off), ("auto", JournalPolicy::Auto)] {
         let duo = Duo::new(policy, Duration::from_millis(10));
         let [session, _] = duo.sessions;
@@ -255,7 +270,7 @@ fn memory() {
             size_of::<Session>(),
         );
         let mut duo = Duo::new(policy, Duration::from_millis(10));
-        let taken = busy(&mut duo);
+        busy(&mut duo);
         let [session, _] = duo.sessions;
         let held = held_by(session);
         print(
@@ -263,39 +278,31 @@ fn memory() {
             held,
             size_of::<Session>(),
         );
-        println!("  allocations in its last half: {taken}");
     }
 }
 
 /// All kinds of messages on all channels both ways, with losses, and now and then a system
-/// exclusive message. Returns the allocations of the last half, both sessions together.
-fn busy(duo: &mut Duo) -> u64 {
+/// exclusive message.
+fn busy(duo: &mut Duo) {
     const ROUNDS: u32 = 20_000;
     duo.lose(50_000);
     let data = [0x55; 40];
     let sysex = Message::from(SysEx::new(&data).unwrap());
-    let mut before = 0;
     for n in 0..ROUNDS {
-        if n == ROUNDS / 2 {
-            before = allocations();
-        }
         for side in [0, 1] {
             for message in studio(n + 7 * side as u32) {
                 duo.send(side, message.as_message());
             }
-            // None in the last half.
-            if n.is_multiple_of(100) && n < ROUNDS / 2 {
+            if n.is_multiple_of(100) {
                 duo.send(side, sysex);
             }
         }
         let next = duo.now + Duration::from_millis(5);
         duo.run_until(next, &mut |_| {});
     }
-    let taken = allocations() - before;
     duo.lose(0);
     let end = duo.now + Duration::from_secs(2);
     duo.run_until(end, &mut |_| {});
-    taken
 }
 
 /// What is given back with it.
