@@ -90,12 +90,28 @@ fn length(c: &mut Criterion) {
     group.finish();
 }
 
+/// What does change the cost: how much is unacknowledged.
+fn unacknowledged(c: &mut Criterion) {
+    let mut group = c.benchmark_group("record piano, unacknowledged");
+    for packets in [1, 10, 100, 1000] {
+        let [mut piano, _] = Script::music();
+        for step in &mut piano.steps {
+            step.acknowledged = Some(packets + 1);
+        }
+        let mut sender = Sender::after(&piano, 2 * WARM_UP);
+        group.bench_function(format!("{packets} packets"), |b| {
+            b.iter(|| black_box(sender.journal()));
+        });
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_millis(1500))
         .sample_size(50);
-    targets = chapters, music, length
+    targets = chapters, music, length, unacknowledged
 }
 criterion_main!(benches);
