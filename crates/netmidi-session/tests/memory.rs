@@ -5,60 +5,20 @@
     clippy::unwrap_used,
     reason = "a panic is a failed test"
 )]
-#![allow(unsafe_code, reason = "an allocator that counts has to be one")]
 
-use core::alloc::{GlobalAlloc, Layout};
-use core::cell::Cell;
+mod counting;
+
 use core::net::SocketAddr;
-use std::alloc::System;
 
 use netmidi_message::{Channel, ChannelMessage, Message, Note, SysEx, SystemCommon, U7, U14};
 use netmidi_session::{Config, Event, LocalPort, PairId, ParticipantId, Session, Time};
 use netmidi_testkit::{Rng, ScriptedPeer, vectors};
 use netmidi_wire::{ClockCount, ClockTicks, ExchangeKind, SeqNum};
 
-/// Counts what the current thread does; tests run side by side.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-    static LIVE: Cell<isize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system allocator as it came; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(1, layout.size().cast_signed());
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        count(0, -layout.size().cast_signed());
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.dealloc(block, layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(1, size.cast_signed() - layout.size().cast_signed());
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.realloc(block, layout, size) }
-    }
-}
-
-fn count(allocations: u64, octets: isize) {
-    // Not there any more while a thread ends.
-    let _ = ALLOCATIONS.try_with(|cell| cell.set(cell.get() + allocations));
-    let _ = LIVE.try_with(|cell| cell.set(cell.get() + octets));
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 fn allocations(work: impl FnOnce()) -> u64 {
-    let before = ALLOCATIONS.get();
+    let before = counting::allocations();
     work();
-    ALLOCATIONS.get() - before
+    counting::allocations() - before
 }
 
 /// One of each kind that is not system exclusive.
@@ -321,7 +281,7 @@ fn a_million_damaged_datagrams_cost_a_healthy_peer_nothing() {
     let corpus = corpus();
     let mut rng = Rng::new(0xBAD);
     let mut datagram = Vec::with_capacity(4096);
-    let before = LIVE.get();
+    let before = counting::live();
     let mut config = Config::new("ours");
     config.max_participants = 8;
     config.max_sysex = 4096;
@@ -384,7 +344,7 @@ fn a_million_damaged_datagrams_cost_a_healthy_peer_nothing() {
                 _ => {}
             }
         }
-        most = most.max(LIVE.get() - before);
+        most = most.max(counting::live() - before);
     }
     assert_eq!(sent, 20_000);
     assert_eq!(received, sent, "every message of the healthy peer");

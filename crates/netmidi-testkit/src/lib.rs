@@ -16,6 +16,7 @@ mod hex;
 mod instrument;
 mod journals;
 mod link;
+mod music;
 mod packets;
 mod pair;
 mod peer;
@@ -37,6 +38,8 @@ pub use journals::{
     OwnedSystem, OwnedUndefined,
 };
 pub use link::{Bursts, Link, LinkQuality};
+pub use link::{Link, LinkQuality};
+pub use music::{Played, faders, piano};
 pub use packets::{TimedMessage, pack, rewrite, unpack};
 pub use pair::{Pair, SentPacket, Side, Traffic};
 pub use peer::{ScriptedPeer, Sent, events, transmits};

@@ -147,11 +147,12 @@ fn packets_are_edited_on_their_way() {
     let mut pair = pair(LinkQuality::default(), 5);
     let mut n = 0;
     pair.edit(Side::A, move |octets| {
-        n += 1;
-        // The first command of a list, if there is one.
-        if octets.len() > 16 {
-            octets[14] ^= 1;
+        if octets.len() < 17 || octets[0] != 0x80 {
+            return true;
         }
+        // The note of the first command.
+        octets[14] ^= 1;
+        n += 1;
         n != 2
     });
     let mut played = Vec::new();
