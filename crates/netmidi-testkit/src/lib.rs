@@ -38,7 +38,6 @@ pub use journals::{
     OwnedSystem, OwnedUndefined,
 };
 pub use link::{Bursts, Link, LinkQuality};
-pub use link::{Link, LinkQuality};
 pub use music::{Played, faders, piano};
 pub use packets::{TimedMessage, pack, rewrite, unpack};
 pub use pair::{Pair, SentPacket, Side, Traffic};
