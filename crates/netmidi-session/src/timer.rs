@@ -1,6 +1,6 @@
 //! The table of deadlines.
 
-use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 use crate::event::ParticipantId;
 use crate::invitation::InvitationId;
@@ -30,28 +30,39 @@ pub(crate) enum Timer {
     Farewell(ParticipantId),
 }
 
-/// Deadlines in order. A timer whose subject is gone comes due and does nothing.
+/// Deadlines in order, the next one last. A timer whose subject is gone comes due and does nothing.
+///
+/// A sorted vector: deadlines come and go near its end, and its memory stays.
 #[derive(Debug, Default)]
-pub(crate) struct Timers(BTreeSet<(Time, Timer)>);
+pub(crate) struct Timers(Vec<(Time, Timer)>);
 
 impl Timers {
     pub(crate) fn set(&mut self, at: Time, timer: Timer) {
-        self.0.insert((at, timer));
+        if let Err(index) = self.find(at, timer) {
+            self.0.insert(index, (at, timer));
+        }
     }
 
     pub(crate) fn cancel(&mut self, at: Time, timer: Timer) {
-        self.0.remove(&(at, timer));
+        if let Ok(index) = self.find(at, timer) {
+            self.0.remove(index);
+        }
     }
 
     pub(crate) fn next(&self) -> Option<Time> {
-        self.0.first().map(|(at, _)| *at)
+        self.0.last().map(|(at, _)| *at)
     }
 
     /// The earliest timer that is due, taken off the table.
     pub(crate) fn pop_due(&mut self, now: Time) -> Option<Timer> {
-        match self.0.first() {
-            Some((at, _)) if *at <= now => self.0.pop_first().map(|(_, timer)| timer),
+        match self.0.last() {
+            Some((at, _)) if *at <= now => self.0.pop().map(|(_, timer)| timer),
             _ => None,
         }
+    }
+
+    /// Where it stands, or where it would.
+    fn find(&self, at: Time, timer: Timer) -> Result<usize, usize> {
+        self.0.binary_search_by(|set| (at, timer).cmp(set))
     }
 }

@@ -192,7 +192,7 @@ fn sysex_with_a_part_missing_is_never_played() {
         ),
         "{events:?}"
     );
-    assert_eq!(session.participant_stats(id).unwrap().sysex_abandoned, 1);
+    assert_eq!(session.participant_stats(id).unwrap().sysex_lost, 1);
 }
 
 #[test]

@@ -160,7 +160,6 @@ fn a_long_session_costs_no_more_than_a_short_one() {
 
 /// The deadlines of all participants stand in one table.
 #[test]
-#[ignore = "the table is a BTreeSet, which takes and gives back nodes from about 12 deadlines on"]
 fn many_peers_take_no_memory_per_packet() {
     let mut config = Config::new("ours");
     config.journal = JournalPolicy::Full;
