@@ -94,7 +94,7 @@ pub enum Joined<'a> {
 /// begins behind that packet or is empty. Where nothing was lost since, that hands out nothing.
 ///
 /// Memory: 5 to 6 kB for each channel that is used and what its parameters take, and for system
-/// exclusive messages the one in progress and about 30 kB at most. Nothing is allocated for a packet
+/// exclusive messages the one in progress and about 15 kB. Nothing is allocated for a packet
 /// once a channel is known.
 #[derive(Debug)]
 pub struct Repairer {

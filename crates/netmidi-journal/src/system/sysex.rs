@@ -132,7 +132,6 @@ encodes!(SysExLogs<'_>);
 
 #[cfg(feature = "alloc")]
 pub(crate) mod receiver {
-    use alloc::boxed::Box;
     use alloc::collections::VecDeque;
     use alloc::vec::Vec;
 
@@ -145,9 +144,9 @@ pub(crate) mod receiver {
     use crate::system::{LogData, SystemJournal};
 
     /// How many of the last messages are remembered.
-    const MAX_RECENT: usize = 256;
+    const MAX_RECENT: usize = 128;
     /// Octets of them that are remembered, all together.
-    const MAX_RECENT_OCTETS: usize = 16 * 1024;
+    const MAX_RECENT_OCTETS: usize = 8 * 1024;
     /// Octets of one of them that are remembered, its last ones: a log never shows more.
     const MAX_TAIL: usize = SystemJournal::MAX_LEN;
     /// Octets of buffer kept for the next message: one near the bound must not keep its memory for
@@ -167,7 +166,7 @@ pub(crate) mod receiver {
         /// How many have begun since the last loss, modulo 256.
         since_loss: u8,
         recent: VecDeque<Recent>,
-        recent_octets: usize,
+        tails: Tails,
         /// The packet of the newest message that was forgotten for want of room.
         forgotten: u64,
     }
@@ -186,7 +185,8 @@ pub(crate) mod receiver {
     struct Recent {
         ext: u64,
         len: usize,
-        tail: Box<[u8]>,
+        /// Its last octets.
+        tail: Tail,
         /// The number of the message.
         count: u8,
         resets: bool,
@@ -194,6 +194,21 @@ pub(crate) mod receiver {
         received: bool,
         /// Whether a log of the chapter at hand has been found to mean it.
         matched: bool,
+    }
+
+    /// The octets of all tails, in one buffer that keeps its memory.
+    #[derive(Debug, Default)]
+    struct Tails {
+        octets: VecDeque<u8>,
+        /// How many have been dropped in front of them.
+        dropped: u64,
+    }
+
+    /// Some octets in [`Tails`].
+    #[derive(Clone, Copy, Debug)]
+    struct Tail {
+        start: u64,
+        len: usize,
     }
 
     /// What a segment did.
@@ -314,7 +329,7 @@ pub(crate) mod receiver {
         /// Nothing that came before counts any more.
         pub(crate) fn clear_recent(&mut self) {
             self.recent.clear();
-            self.recent_octets = 0;
+            self.tails.drop_before(u64::MAX);
         }
 
         /// A loss begins: what begins from here on is counted.
@@ -370,21 +385,33 @@ pub(crate) mod receiver {
             let tail = data
                 .get(data.len().saturating_sub(MAX_TAIL)..)
                 .unwrap_or_default();
-            self.recent_octets += tail.len();
+            if self.recent.capacity() == 0 {
+                // Once, so that no message takes memory for this.
+                self.recent.reserve(MAX_RECENT + 1);
+                self.tails.octets.reserve(MAX_RECENT_OCTETS + MAX_TAIL);
+            }
+            let tail = self.tails.push(tail.iter().copied());
             self.recent.push_back(Recent {
                 ext,
                 len: missing + data.len(),
-                tail: tail.into(),
+                tail,
                 count,
                 resets,
                 received,
                 matched: false,
             });
-            while self.recent.len() > MAX_RECENT || self.recent_octets > MAX_RECENT_OCTETS {
-                if let Some(oldest) = self.recent.pop_front() {
-                    self.recent_octets -= oldest.tail.len();
-                    self.forgotten = self.forgotten.max(oldest.ext);
-                }
+            self.forget_oldest();
+        }
+
+        /// Keeps to the bounds.
+        fn forget_oldest(&mut self) {
+            while self.recent.len() > MAX_RECENT || self.tails.octets.len() > MAX_RECENT_OCTETS {
+                let Some(oldest) = self.recent.pop_front() else {
+                    break;
+                };
+                self.forgotten = self.forgotten.max(oldest.ext);
+                let starts = self.recent.iter().map(|it| it.tail.start);
+                self.tails.drop_before(starts.min().unwrap_or(u64::MAX));
             }
         }
 
@@ -410,6 +437,7 @@ pub(crate) mod receiver {
                 }
             }
 
+            self.forget_oldest();
             let (known, last_known) = self.known_part(logs, out);
             let (from, end, newest) = self.received_part(logs, known, &mut told, out);
             accounted = accounted.wrapping_add(told.lost);
@@ -548,7 +576,7 @@ pub(crate) mod receiver {
                     it.received
                         && !it.matched
                         && it.ext >= gap.max(out.checkpoint)
-                        && it.is(&log)
+                        && it.is(&log, &self.tails)
                         && !it.is_repeated_by(&log, out)
                 };
                 let rest = self.recent.iter().skip(cursor);
@@ -575,13 +603,12 @@ pub(crate) mod receiver {
 
         /// Remembers a message that is lost for good as one that is known.
         fn insert_lost(&mut self, at: usize, log: &SysExLog<'_>, out: &Repairs<'_>) {
-            let tail: Box<[u8]> = log.data.iter().flat_map(LogData::iter).collect();
-            self.recent_octets += tail.len();
+            let tail = self.tails.push(log.data.iter().flat_map(LogData::iter));
             self.recent.insert(
                 at,
                 Recent {
                     ext: out.stamp.ext,
-                    len: first(log) + tail.len(),
+                    len: first(log) + tail.len,
                     tail,
                     count: log.count.unwrap_or(self.count),
                     resets: false,
@@ -593,7 +620,7 @@ pub(crate) mod receiver {
 
         fn find(&self, log: &SysExLog<'_>, from: usize, out: &Repairs<'_>) -> Option<usize> {
             let known = |it: &Recent| {
-                it.ext >= out.checkpoint && it.is(log) && !it.is_repeated_by(log, out)
+                it.ext >= out.checkpoint && it.is(log, &self.tails) && !it.is_repeated_by(log, out)
             };
             let rest = self.recent.iter().skip(from);
             rest.clone().position(known).map(|at| from + at)
@@ -745,16 +772,39 @@ pub(crate) mod receiver {
         }
 
         /// Whether the log could mean this message.
-        fn is(&self, log: &SysExLog<'_>) -> bool {
+        fn is(&self, log: &SysExLog<'_>, tails: &Tails) -> bool {
             let shown = log.data.map_or(0, |it| it.len());
             self.len == first(log) + shown
-                && shown <= self.tail.len()
-                && self
-                    .tail
-                    .iter()
-                    .skip(self.tail.len() - shown)
-                    .copied()
+                && shown <= self.tail.len
+                && tails
+                    .end(self.tail, shown)
                     .eq(log.data.iter().flat_map(LogData::iter))
+        }
+    }
+
+    impl Tails {
+        fn push(&mut self, octets: impl Iterator<Item = u8>) -> Tail {
+            let before = self.octets.len();
+            self.octets.extend(octets);
+            Tail {
+                start: self.dropped + before as u64,
+                len: self.octets.len() - before,
+            }
+        }
+
+        /// The last octets of a tail.
+        fn end(&self, tail: Tail, octets: usize) -> impl Iterator<Item = u8> {
+            let end = usize::try_from(tail.start - self.dropped).unwrap_or(usize::MAX) + tail.len;
+            self.octets.range(end - octets..end).copied()
+        }
+
+        /// Drops what nobody refers to.
+        fn drop_before(&mut self, start: u64) {
+            let unused = start.saturating_sub(self.dropped);
+            let unused =
+                usize::try_from(unused).map_or(self.octets.len(), |it| it.min(self.octets.len()));
+            self.octets.drain(..unused);
+            self.dropped += unused as u64;
         }
     }
 
@@ -1015,7 +1065,7 @@ pub(crate) mod sent {
         /// Octets that a message keeps which can no longer be repaired: enough to know it by.
         const SHORTENED: usize = 4;
         /// Pieces at most; a message in more packets is acknowledged in larger steps.
-        const MAX_PIECES: usize = 256;
+        const MAX_PIECES: usize = 64;
 
         /// How many more octets can be kept.
         pub(crate) fn room(&self) -> usize {
@@ -1201,6 +1251,12 @@ pub(crate) mod sent {
                 }
                 self.dropped += 1;
                 return;
+            }
+            if self.items.capacity() == 0 {
+                // Once, so that no message takes memory for this.
+                self.items.reserve(Self::MAX_LOGS);
+                self.pieces.reserve(Self::MAX_PIECES + Self::MAX_LOGS);
+                self.data.reserve(Self::MAX_DATA);
             }
             if is_new && self.items.len() >= Self::MAX_LOGS {
                 self.drop_oldest();
