@@ -6,6 +6,7 @@ mod arrows;
 mod bench;
 mod capture;
 mod child;
+mod converge;
 mod features;
 mod fuzz;
 mod interop;
@@ -32,6 +33,7 @@ Usage: cargo xtask [--strict] COMMAND
   nostd                 the core crates in a no_std static library
   features              every crate with no feature, each one alone, and all
   test                  unit, property, simulation and doc tests
+  converge [SCRIPTS]    that loss leaves no trace, with 10,000 scripts of 1,000 messages
   interop [SEED]        npm rtpmidi against examples/server, and tshark on the capture
   fuzz [TARGET] [SECS]  one fuzz target or all, 20 seconds each unless told otherwise
   bench [NAME]          one criterion bench or all
@@ -74,7 +76,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["ci"] => {
             let mut all = vec![Stage::new("fmt", lint::fmt), arrows()];
             all.extend(lint_without_fmt());
-            all.extend([nostd(), features(), test()]);
+            all.extend([nostd(), features(), test(), converge(converge::CI_SCRIPTS)]);
             all.push(Stage::new("fuzz", || {
                 fuzz::check(&fuzz::targets()?, fuzz::CI_SECONDS)
             }));
@@ -90,6 +92,8 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["nostd"] => vec![nostd()],
         ["features"] => vec![features()],
         ["test"] => vec![test()],
+        ["converge"] => vec![converge(converge::CI_SCRIPTS)],
+        ["converge", scripts] => vec![converge(number(scripts)?)],
         ["interop"] => interop(interop::new_seed()),
         ["interop", seed] => interop(number(seed)?),
         ["fuzz", rest @ ..] => vec![fuzz(rest)?],
@@ -121,6 +125,10 @@ fn features() -> Stage {
 
 fn test() -> Stage {
     Stage::new("test", test::check)
+}
+
+fn converge(scripts: u32) -> Stage {
+    Stage::new("converge", move || converge::check(scripts))
 }
 
 fn interop(seed: u32) -> Vec<Stage> {
@@ -199,6 +207,7 @@ mod tests {
             &["test", "x"],
             &["fuzz", "x"],
             &["interop", "x"],
+            &["converge", "x"],
         ] {
             assert!(stages(wrong).is_err(), "{wrong:?}");
         }
