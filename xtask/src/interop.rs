@@ -6,6 +6,7 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
@@ -206,17 +207,59 @@ fn printed_by(server: &Program) -> Result<Vec<String>, Stop> {
         return Err(format!("the server should say who connected, not: {connected}").into());
     }
     let midi = format!("midi: {PEER_NAME}: ");
+    let silenced = format!("silenced: {PEER_NAME}: ");
     let goodbye = format!("disconnected: {PEER_NAME} (");
     let mut printed = Vec::new();
+    let mut ended = Vec::new();
     loop {
         let line = server.line(Duration::from_secs(10))?;
         if let Some(text) = line.strip_prefix(&midi) {
             printed.push(text.to_owned());
+        } else if let Some(text) = line.strip_prefix(&silenced) {
+            ended.push(text.to_owned());
         } else if line.starts_with(&goodbye) {
+            silenced_what_sounded(&printed, &ended)?;
             return Ok(printed);
         } else {
             return Err(format!("the server should not say: {line}").into());
         }
+    }
+}
+
+/// Whether the notes that were ended when the peer had left are those that it left on.
+fn silenced_what_sounded(printed: &[String], ended: &[String]) -> Result<(), String> {
+    let mut sounding: BTreeMap<(u8, u8), u32> = BTreeMap::new();
+    let number = |line: &str, name: &str| -> Option<u8> {
+        let rest = line.split_once(&format!("{name}="))?.1;
+        rest.split(' ').next()?.parse().ok()
+    };
+    let note = |line: &str| Some((number(line, "channel")?, number(line, "note")?));
+    for line in printed {
+        if line.starts_with("note_on") && number(line, "velocity") != Some(0) {
+            *sounding.entry(note(line).unwrap_or_default()).or_default() += 1;
+        } else if line.starts_with("note_o") {
+            let count = sounding.entry(note(line).unwrap_or_default()).or_default();
+            *count = count.saturating_sub(1);
+        } else if line.starts_with("control_change")
+            && matches!(number(line, "control"), Some(120 | 123..=127))
+        {
+            let channel = number(line, "channel").unwrap_or_default();
+            sounding.retain(|(of, _), _| *of != channel);
+        } else if line == "reset" {
+            sounding.clear();
+        }
+    }
+    for line in ended.iter().filter(|line| line.starts_with("note_off")) {
+        match sounding.get_mut(&note(line).unwrap_or_default()) {
+            Some(count) if *count > 0 => *count -= 1,
+            _ => return Err(format!("the server silenced what did not sound: {line}")),
+        }
+    }
+    match sounding.iter().find(|(_, count)| **count > 0) {
+        None => Ok(()),
+        Some(((channel, note), _)) => Err(format!(
+            "the server left note {note} of channel {channel} on when the peer left"
+        )),
     }
 }
 
