@@ -115,9 +115,11 @@ impl Recorder {
     /// Octets of the journals in the [gentle form](Form::Gentle) at most: the header and one
     /// channel journal.
     pub const MAX_GENTLE_LEN: usize = JournalWriter::HEADER_LEN + 255;
-
     /// How many packets back a journal can reach: further ones cannot be told from those to come.
     const MAX_DISTANCE: u64 = 16_384;
+    /// A receiver that has reported nothing for so many packets is taken for one that reports no
+    /// more.
+    const REPORT_DISTANCE: u64 = 512;
 
     /// Nothing was sent yet; `first` is the number of the next packet.
     #[must_use]
@@ -295,6 +297,11 @@ impl Recorder {
         self.system.as_ref().map_or(0, |it| it.sysex_dropped())
     }
 
+    /// Whether the receiver reports what arrives, and has not stopped.
+    const fn is_reporting(&self) -> bool {
+        self.reported && self.next - self.acknowledged <= Self::REPORT_DISTANCE
+    }
+
     fn system(&mut self) -> &mut system::History {
         self.system.get_or_insert_default()
     }
@@ -451,7 +458,8 @@ impl Recorder {
         }
         // Then the oldest: they stay in all journals until they have arrived, and make room for the
         // next ones. If nobody says what has arrived, all have their turn.
-        let start = if self.reported || usual.is_empty() {
+        let sticky = self.is_reporting();
+        let start = if sticky || usual.is_empty() {
             0
         } else {
             self.rotation % usual.len()
@@ -460,7 +468,7 @@ impl Recorder {
         let mut turns = 0;
         for candidate in first.iter_mut().chain(later) {
             let fits = candidate.taken || room.take(candidate, &self.channels);
-            if !fits && !self.reported {
+            if !fits && !sticky {
                 break;
             }
             turns += 1;

@@ -107,6 +107,8 @@ pub struct Repairer {
     previous: u64,
     /// The packet whose loss may not be repaired to the end.
     catching_up: Option<u64>,
+    /// The packet that ended the first loss since all was known to be repaired.
+    unsettled: Option<u64>,
     /// Whether the first packet was the first that the sender sent, so that its counts begin
     /// where ours do.
     from_start: bool,
@@ -135,6 +137,7 @@ impl Repairer {
             arrival: Arrival::First,
             previous: 0,
             catching_up: None,
+            unsettled: None,
             from_start: false,
             channels: [const { None }; 16],
             system: None,
@@ -165,6 +168,7 @@ impl Repairer {
             .is_some_and(|gap| ext - gap.min(ext) > MAX_CATCH_UP)
         {
             self.catching_up = None;
+            self.unsettled = None;
         }
     }
 
@@ -195,15 +199,19 @@ impl Repairer {
                 // One that begins behind its own packet says nothing.
                 if checkpoint <= self.stamp.ext {
                     self.catching_up = None;
+                    self.unsettled = None;
                 }
                 return out.done;
             }
             out.catching_up = Some(gap);
-            out.unsettled_since = Some(gap);
+            out.unsettled_since = self.unsettled;
         } else {
             let settled = self.catching_up.is_none();
-            out.unsettled_since = self.catching_up;
+            out.unsettled_since = self.unsettled;
             self.catching_up = (!empty).then_some(self.stamp.ext);
+            self.unsettled = self
+                .catching_up
+                .and_then(|gap| self.unsettled.or(Some(gap)));
             if let Some(system) = &mut self.system {
                 system.sysex.lose();
             }
@@ -389,8 +397,8 @@ pub(crate) struct Repairs<'e> {
     was_reset: bool,
     /// The packet that ended the loss, if it is not the one at hand.
     pub(crate) catching_up: Option<u64>,
-    /// The packet that ended an earlier loss that may not be repaired to the end; the same, if the
-    /// packet at hand ends none.
+    /// The packet that ended the first of the losses that may not be repaired to the end, not
+    /// counting the one that the packet at hand ends.
     pub(crate) unsettled_since: Option<u64>,
     steps_left: u16,
 }

@@ -172,6 +172,13 @@ impl Participant {
         matches!(self.stage, Stage::Ready | Stage::Leaving { .. })
     }
 
+    pub(crate) fn stats(&self) -> ParticipantStats {
+        ParticipantStats {
+            sysex_unprotected: self.protection.sysex_unprotected(),
+            ..self.stats
+        }
+    }
+
     /// Whether it has something that can go out now.
     pub(crate) fn has_work(&self) -> bool {
         self.outbound.is_sendable() || self.guard_due

@@ -25,6 +25,9 @@ const GUARD_INTERVAL: Duration = Duration::from_secs(1);
 const URGENT_GUARD: Duration = Duration::from_millis(25);
 /// ... but not so late that a lost note is too old to be played (50 ms).
 const LATEST_URGENT_GUARD: Duration = Duration::from_millis(45);
+/// How soon another guard follows one with a journal that had no room for all, to a peer that
+/// acknowledges nothing.
+const ROTATION: Duration = Duration::from_millis(100);
 /// Guard packets in a row without an answer, to a peer that has never acknowledged anything.
 const MAX_GUARDS_UNHEARD: u8 = 5;
 /// The same, to a peer that has: about as long as a silent peer stays in the session.
@@ -59,6 +62,8 @@ pub(crate) struct Protection {
     answer_time: Option<Duration>,
     /// The last journal could not hold all that it should.
     incomplete: bool,
+    /// The same, and what was left out comes with later ones.
+    rotating: bool,
 }
 
 /// The schedule of guard packets.
@@ -95,6 +100,7 @@ impl Protection {
             probe: None,
             answer_time: None,
             incomplete: false,
+            rotating: false,
         };
         protection.set_policy(first, policy, config);
         protection
@@ -124,6 +130,11 @@ impl Protection {
         self.recorder.as_deref_mut()
     }
 
+    /// System exclusive messages that the journal could not protect.
+    pub(crate) fn sysex_unprotected(&self) -> u64 {
+        self.recorder.as_ref().map_or(0, |it| it.sysex_dropped())
+    }
+
     /// The peer has sent a journal: it knows what they are.
     pub(crate) const fn prove(&mut self) {
         self.proven = true;
@@ -151,6 +162,8 @@ impl Protection {
         let form = self.form();
         let written = self.recorder.as_mut()?.write(now, form, out);
         self.incomplete = written.is_none_or(|it| !it.complete);
+        let unheard = !self.acknowledging || self.guard.unanswered >= MAX_GUARDS_UNHEARD;
+        self.rotating = form == Form::Full && self.incomplete && unheard;
         written
     }
 
@@ -182,11 +195,15 @@ impl Protection {
     pub(crate) fn guarded(&mut self, now: Time) {
         self.introductions = self.introductions.saturating_sub(1);
         self.guard.advance(now);
+        if self.rotating {
+            self.guard.due = Some(now + ROTATION);
+        }
         self.end_guard_if_idle();
     }
 
     fn end_guard_if_idle(&mut self) {
-        let limit = if self.acknowledging {
+        // Without answers what a journal had no room for comes with one of the next.
+        let limit = if self.acknowledging || self.rotating {
             MAX_GUARDS
         } else {
             MAX_GUARDS_UNHEARD

@@ -100,6 +100,9 @@ pub struct ParticipantStats {
     /// Packets sent with a journal that could not hold all that is not acknowledged, or without one
     /// for that reason.
     pub journal_overflow: u64,
+    /// System exclusive messages sent for which the journal had no room until they were
+    /// acknowledged: if one was lost, it cannot be repaired.
+    pub sysex_unprotected: u64,
     /// Packets sent for the sake of their journal.
     pub guards_sent: u64,
     /// Receiver feedback sent.

@@ -116,7 +116,11 @@ impl Trial {
         }
         // What the network does to the last packets is repaired by guards.
         for (side, quality) in [(Side::A, self.there), (Side::B, self.back)] {
-            let loss = quality.loss.min(200_000);
+            let loss = if quality.loss < 1_000_000 {
+                quality.loss.min(200_000)
+            } else {
+                quality.loss
+            };
             pair.set_quality(side, LinkQuality { loss, ..quality });
         }
         pair.set_bursts(Side::A, None);
@@ -267,7 +271,9 @@ impl Stage {
         if !gap && !self.unsettled && !self.arrivals.is_multiple_of(8) {
             return Ok(());
         }
-        let lost = stats(Side::B).sysex_lost + stats(Side::B).sysex_abandoned;
+        let lost = stats(Side::B).sysex_lost
+            + stats(Side::B).sysex_abandoned
+            + stats(Side::A).sysex_unprotected;
         let tolerance = Tolerance::REPAIRED.with_missing_sysex(lost as usize);
         let sender = self.shadow.upto(newest);
         let difference = self.receiver.difference(sender, &tolerance).or_else(|| {
@@ -304,7 +310,8 @@ impl Stage {
         let received = stats(Side::B);
         self.outcome.silent = received.notes_skipped;
         self.outcome.overflow = stats(Side::A).journal_overflow;
-        self.outcome.sysex_lost = received.sysex_lost + received.sysex_abandoned;
+        self.outcome.sysex_lost =
+            received.sysex_lost + received.sysex_abandoned + stats(Side::A).sysex_unprotected;
         let tolerance = Tolerance::REPAIRED.with_missing_sysex(self.outcome.sysex_lost as usize);
         let sender = self.shadow.all();
         let (own, theirs) = &self.marks;
