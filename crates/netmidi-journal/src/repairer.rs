@@ -94,8 +94,8 @@ pub enum Joined<'a> {
 /// begins behind that packet or is empty. Where nothing was lost since, that hands out nothing.
 ///
 /// Memory: 5 to 6 kB for each channel that is used and what its parameters take, and for system
-/// exclusive messages the one in progress and about 15 kB. Nothing is allocated for a packet
-/// once a channel is known.
+/// exclusive messages the one in progress and about 9 kB. Nothing is allocated for a packet once a
+/// channel, or that there are such messages, is known.
 #[derive(Debug)]
 pub struct Repairer {
     config: RepairerConfig,

@@ -52,7 +52,8 @@ pub struct ParticipantStats {
     pub messages_sent: u64,
     /// Packets missing in the sequence, those that came late taken off again.
     pub lost: u64,
-    /// Packets that came after a later one; they are dropped.
+    /// Packets that came after a later one; they are dropped, but see
+    /// [`messages_late`](Self::messages_late).
     pub reordered: u64,
     /// Packets that came twice; the second one is dropped.
     pub duplicates: u64,

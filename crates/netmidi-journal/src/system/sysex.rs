@@ -144,9 +144,9 @@ pub(crate) mod receiver {
     use crate::system::{LogData, SystemJournal};
 
     /// How many of the last messages are remembered.
-    const MAX_RECENT: usize = 128;
+    const MAX_RECENT: usize = 32;
     /// Octets of them that are remembered, all together.
-    const MAX_RECENT_OCTETS: usize = 8 * 1024;
+    const MAX_RECENT_OCTETS: usize = 2 * 1024;
     /// Octets of one of them that are remembered, its last ones: a log never shows more.
     const MAX_TAIL: usize = SystemJournal::MAX_LEN;
     /// Octets of buffer kept for the next message: one near the bound must not keep its memory for
@@ -387,8 +387,10 @@ pub(crate) mod receiver {
                 .unwrap_or_default();
             if self.recent.capacity() == 0 {
                 // Once, so that no message takes memory for this.
-                self.recent.reserve(MAX_RECENT + 1);
-                self.tails.octets.reserve(MAX_RECENT_OCTETS + MAX_TAIL);
+                self.recent.reserve_exact(MAX_RECENT + 1);
+                self.tails
+                    .octets
+                    .reserve_exact(MAX_RECENT_OCTETS + MAX_TAIL);
             }
             let tail = self.tails.push(tail.iter().copied());
             self.recent.push_back(Recent {
