@@ -33,7 +33,7 @@ pub(crate) struct Span {
 }
 
 /// All fields of a journal.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Layout {
     pub(crate) fields: Vec<Field>,
     pub(crate) chapters: Vec<Span>,
