@@ -15,6 +15,7 @@ mod mido;
 mod nostd;
 mod stage;
 mod test;
+mod tshark;
 
 use std::env;
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ Usage: cargo xtask [--strict] COMMAND
   nostd                 the core crates in a no_std static library
   features              every crate with no feature, each one alone, and all
   test                  unit, property, simulation and doc tests
+  tshark [SEED]         tshark on 10,000 packets with journals of random sessions
   interop [SEED]        npm rtpmidi against examples/server, and tshark on the capture
   fuzz [TARGET] [SECS]  one fuzz target or all, 20 seconds each unless told otherwise
   bench [NAME]          one criterion bench or all
@@ -75,6 +77,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
             let mut all = vec![Stage::new("fmt", lint::fmt), arrows()];
             all.extend(lint_without_fmt());
             all.extend([nostd(), features(), test()]);
+            all.push(tshark(interop::new_seed()));
             all.push(Stage::new("fuzz", || {
                 fuzz::check(&fuzz::targets()?, fuzz::CI_SECONDS)
             }));
@@ -90,6 +93,8 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["nostd"] => vec![nostd()],
         ["features"] => vec![features()],
         ["test"] => vec![test()],
+        ["tshark"] => vec![tshark(interop::new_seed())],
+        ["tshark", seed] => vec![tshark(number(seed)?)],
         ["interop"] => interop(interop::new_seed()),
         ["interop", seed] => interop(number(seed)?),
         ["fuzz", rest @ ..] => vec![fuzz(rest)?],
@@ -121,6 +126,10 @@ fn features() -> Stage {
 
 fn test() -> Stage {
     Stage::new("test", test::check)
+}
+
+fn tshark(seed: u32) -> Stage {
+    Stage::new("tshark", move || tshark::check(seed))
 }
 
 fn interop(seed: u32) -> Vec<Stage> {
@@ -199,6 +208,7 @@ mod tests {
             &["test", "x"],
             &["fuzz", "x"],
             &["interop", "x"],
+            &["tshark", "x"],
         ] {
             assert!(stages(wrong).is_err(), "{wrong:?}");
         }

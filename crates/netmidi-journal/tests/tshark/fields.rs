@@ -93,10 +93,7 @@ impl Layout {
         self.flag("y_flag", it.system.is_some());
         self.flag("a_flag", !it.channels.is_empty());
         self.flag("h_flag", it.enhanced);
-        self.number(
-            "total_channels",
-            it.channels.len().saturating_sub(1) as u32,
-        );
+        self.number("total_channels", it.channels.len().saturating_sub(1) as u32);
         self.end += 1;
         self.number("check_Seq_num", it.checkpoint.0);
         self.end += 2;

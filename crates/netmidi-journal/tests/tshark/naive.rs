@@ -16,7 +16,7 @@ struct Channel {
     pressure: Option<(usize, u8)>,
     /// Velocity, 0 for off, and when.
     notes: BTreeMap<u8, (usize, u8, u32)>,
-    /// The packet of the last note-off.
+    /// The packet of the last note-off, whatever came after it.
     off: Option<usize>,
 }
 
@@ -46,7 +46,6 @@ fn state(sent: &[Sent]) -> [Channel; 16] {
             }
             (0xB0, &[120 | 123..=127, _]) => {
                 channel.notes.clear();
-                channel.off = None;
                 channel.pressure = None;
             }
             (0xB0, &[121, _]) => {

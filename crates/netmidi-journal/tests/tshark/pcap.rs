@@ -55,7 +55,9 @@ fn headers(session: usize, payload: usize) -> Vec<u8> {
     ip[9] = 17; // UDP
     ip[12..16].copy_from_slice(&[127, 0, 0, 1]);
     ip[16..20].copy_from_slice(&[127, 0, 0, 1]);
-    let words = ip.chunks(2).map(|it| u32::from(it[0]) << 8 | u32::from(it[1]));
+    let words = ip
+        .chunks(2)
+        .map(|it| u32::from(it[0]) << 8 | u32::from(it[1]));
     let sum: u32 = words.sum();
     let checksum = !((sum & 0xFFFF) + (sum >> 16)) as u16;
     ip[10..12].copy_from_slice(&checksum.to_be_bytes());

@@ -18,8 +18,6 @@ use crate::naive::{self, Sent};
 pub(crate) struct Packet {
     /// Which session, from 0 on.
     pub(crate) session: usize,
-    /// The seed of the session.
-    pub(crate) seed: u64,
     /// Which packet of the session, from 0 on.
     pub(crate) number: usize,
     pub(crate) octets: Vec<u8>,
@@ -30,20 +28,25 @@ pub(crate) struct Packet {
 /// # Errors
 /// When a journal does not say of the plain chapters what was sent.
 pub(crate) fn packets(seed: u64, count: usize) -> Result<Vec<Packet>, String> {
-    let mut seeds = Rng::new(seed);
+    let mut rng = Rng::new(seed);
+    let offsets = KINDS.map(|_| rng.below(100));
     let mut packets = Vec::new();
-    let mut number = 0;
+    let mut index = 0;
     while packets.len() < count {
-        let seed = seeds.bits();
-        let len = (20 + seeds.index(160)).min(count - packets.len());
-        let mut session = Session::new(number, seed);
-        for _ in 0..len {
-            packets.push(session.packet().map_err(|difference| {
-                let number = session.number;
-                format!("session {seed:#018x}, packet {number}: {difference}")
-            })?);
+        let len = (20 + rng.index(50)).min(count - packets.len());
+        let kinds = (0..)
+            .zip(KINDS)
+            .filter(|(kind, it)| (37 * index as u32 + offsets[*kind]) % 100 < it.1)
+            .map(|(_, it)| (it.0, it.2))
+            .collect();
+        let mut session = Session::new(index, Rng::new(rng.bits()), kinds);
+        for number in 0..len {
+            let packet = session.packet().map_err(|difference| {
+                format!("session {index}, packet {number} of seed {seed}: {difference}")
+            })?;
+            packets.push(packet);
         }
-        number += 1;
+        index += 1;
     }
     Ok(packets)
 }
@@ -71,7 +74,8 @@ enum Kind {
 /// How many sessions of 100 have each kind, and how often it comes there.
 ///
 /// System exclusive messages, tape positions and a sequencer come in few sessions, as they do on
-/// stages, and no kind is left out.
+/// stages, and no kind is left out. The sessions are not drawn but spread evenly, so that each seed
+/// has some of each.
 const KINDS: [(Kind, u32, u32); 15] = [
     (Kind::Notes, 75, 100),
     (Kind::Controls, 60, 60),
@@ -86,7 +90,7 @@ const KINDS: [(Kind, u32, u32); 15] = [
     (Kind::ActiveSense, 25, 10),
     (Kind::Sequencer, 20, 20),
     (Kind::Timecode, 20, 30),
-    (Kind::SysEx, 8, 20),
+    (Kind::SysEx, 10, 30),
     (Kind::Reset, 20, 2),
 ];
 
@@ -104,7 +108,6 @@ enum Record {
 
 struct Session {
     index: usize,
-    seed: u64,
     rng: Rng,
     recorder: Recorder,
     form: Form,
@@ -130,8 +133,7 @@ struct Session {
 }
 
 impl Session {
-    fn new(index: usize, seed: u64) -> Self {
-        let mut rng = Rng::new(seed);
+    fn new(index: usize, mut rng: Rng, mut kinds: Vec<(Kind, u32)>) -> Self {
         let first = SeqNum(if rng.percent(20) {
             65_535 - rng.below(50) as u16
         } else {
@@ -144,17 +146,11 @@ impl Session {
             55..90 => (0..2 + rng.below(3)).map(|_| rng.below(16) as u8).collect(),
             _ => (0..16).collect(),
         };
-        let mut kinds: Vec<_> = KINDS
-            .iter()
-            .filter(|it| rng.percent(it.1))
-            .map(|it| (it.0, it.2))
-            .collect();
         if kinds.is_empty() {
             kinds.push((Kind::Notes, 1));
         }
         Self {
             index,
-            seed,
             recorder: Recorder::new(config, first),
             form: if rng.percent(10) {
                 Form::Gentle
@@ -171,7 +167,8 @@ impl Session {
             time: RtpTimestamp(rng.bits() as u32),
             channels,
             kinds,
-            reports: match rng.below(10) {
+            // Evenly, too, whatever kinds a session has.
+            reports: match index % 10 {
                 0 => 0,
                 1..4 => 5,
                 4..8 => 30,
@@ -230,7 +227,6 @@ impl Session {
         self.recorder.end_packet();
         let packet = Packet {
             session: self.index,
-            seed: self.seed,
             number: self.number,
             octets: out,
         };

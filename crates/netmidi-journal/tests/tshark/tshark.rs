@@ -1,5 +1,6 @@
 //! Runs tshark on a capture and reads what it shows of each packet, while it goes on.
 
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -51,6 +52,7 @@ pub(crate) fn version() -> Option<String> {
 /// Hands over what tshark shows of each packet of the capture, in order. Returns how many octets it
 /// wrote.
 pub(crate) fn read(capture: &Path, mut each: impl FnMut(Shown)) -> usize {
+    let log = capture.with_extension("log");
     let last = pcap::FIRST_PORT + pcap::PORTS - 1;
     let mut tshark = Command::new("tshark")
         .arg("-r")
@@ -62,7 +64,7 @@ pub(crate) fn read(capture: &Path, mut each: impl FnMut(Shown)) -> usize {
         .args(["-T", "pdml", "-J", "rtpmidi _ws.malformed"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(File::create(&log).unwrap())
         .spawn()
         .expect("tshark starts");
     let mut lines = BufReader::with_capacity(1 << 16, tshark.stdout.take().expect("its output"));
@@ -81,7 +83,11 @@ pub(crate) fn read(capture: &Path, mut each: impl FnMut(Shown)) -> usize {
         }
     }
     let status = tshark.wait().expect("tshark ends");
-    assert!(status.success(), "tshark ended with {status}");
+    assert!(
+        status.success(),
+        "tshark ended with {status}: {}",
+        fs::read_to_string(log).unwrap_or_default()
+    );
     total
 }
 
