@@ -91,13 +91,8 @@ pub(crate) struct Participant {
     pub(crate) protection: Protection,
     pub(crate) feedback: FeedbackState,
     pub(crate) stats: ParticipantStats,
-    /// When the guard timer comes due that is in the table, and whether it has.
-    pub(crate) guard_timer: Option<Time>,
-    pub(crate) guard_due: bool,
-    /// System exclusive data has waited long enough: the next packet takes it unprotected.
-    pub(crate) impatient: bool,
-    /// When the stall timer comes due that is in the table.
-    pub(crate) stall_timer: Option<Time>,
+    /// When its wake timer comes due, if that is in the table.
+    pub(crate) wake_at: Option<Time>,
     sequence: SeqTracker,
     repairer: Repairer,
 }
@@ -145,10 +140,7 @@ impl Participant {
             protection: Protection::new(first_seq, config.journal, config),
             feedback: FeedbackState::default(),
             stats: ParticipantStats::default(),
-            guard_timer: None,
-            guard_due: false,
-            impatient: false,
-            stall_timer: None,
+            wake_at: None,
             sequence: SeqTracker::default(),
             repairer: Repairer::new(repairer_config(config)),
         }
@@ -173,8 +165,21 @@ impl Participant {
     }
 
     /// Whether it has something that can go out now.
-    pub(crate) fn has_work(&self) -> bool {
-        self.outbound.is_sendable() || self.guard_due
+    pub(crate) fn has_work(&self, now: Time) -> bool {
+        self.may_send() && (self.outbound.is_sendable() || self.is_guard_due(now))
+    }
+
+    pub(crate) fn is_guard_due(&self, now: Time) -> bool {
+        self.protection.guard_at().is_some_and(|due| due <= now)
+    }
+
+    /// When it needs attention next although nothing comes from it.
+    pub(crate) fn wakes_at(&self, now: Time) -> Option<Time> {
+        // A guard that is due waits for its turn, not for its time.
+        let guard = self.protection.guard_at().filter(|due| *due > now);
+        let stall = self.outbound.stalled_until();
+        let feedback = self.feedback.due(now, false);
+        [guard, stall, feedback].into_iter().flatten().min()
     }
 
     /// Takes a packet that is this participant's for sure and whose list can be read to its end.

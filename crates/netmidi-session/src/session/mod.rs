@@ -217,15 +217,28 @@ impl Session {
         id: ParticipantId,
         policy: JournalPolicy,
     ) -> Result<(), SendError> {
-        let participant = self
-            .participants
+        let Self {
+            participants,
+            timers,
+            waiting,
+            config,
+            now,
+            ..
+        } = self;
+        let participant = participants
             .get_mut(&id)
             .filter(|participant| !participant.is_leaving())
             .ok_or(SendError::UnknownParticipant { participant: id })?;
         let next = participant.outbound.next_seq();
-        participant
-            .protection
-            .set_policy(next, policy, &self.config);
+        let was_on = participant.protection.is_on();
+        participant.protection.set_policy(next, policy, config);
+        if !was_on && participant.may_send() {
+            participant.protection.introduce(*now);
+        }
+        // It may have waited for room in a history that is no more.
+        participant.outbound.resume();
+        enlist(*now, waiting, id, participant);
+        schedule(*now, timers, id, participant);
         Ok(())
     }
 
@@ -299,7 +312,7 @@ impl Session {
                 } = self;
                 if let Some(participant) = participants.get_mut(&id) {
                     schedule(now, timers, id, participant);
-                    enlist(waiting, id, participant);
+                    enlist(now, waiting, id, participant);
                 }
             }
             protection::Answer::Ignored => participant.stats.feedback_ignored += 1,
@@ -324,11 +337,8 @@ impl Session {
                 let packet = Feedback::new(self.ssrc, seq);
                 self.answer(local, to, Answer::Feedback(packet));
             }
-            Some(at) if feedback.timer.is_none() => {
-                feedback.timer = Some(at);
-                self.timers.set(at, Timer::Feedback(id));
-            }
-            _ => {}
+            Some(_) => schedule(now, &mut self.timers, id, participant),
+            None => {}
         }
     }
 
@@ -424,29 +434,10 @@ impl Session {
                     make_ready(now, timers, waiting, id, participant);
                 }
             }
-            Timer::Guard(id) => {
-                let Self {
-                    participants,
-                    timers,
-                    waiting,
-                    ..
-                } = self;
-                if let Some(participant) = participants.get_mut(&id) {
-                    participant.guard_timer = None;
-                    schedule(now, timers, id, participant);
-                    enlist(waiting, id, participant);
-                }
-            }
-            Timer::Stall(id) => {
+            Timer::Wake(id) => {
                 if let Some(participant) = self.participants.get_mut(&id) {
-                    participant.stall_timer = None;
-                    self.waiting_is_over(id);
-                }
-            }
-            Timer::Feedback(id) => {
-                if let Some(participant) = self.participants.get_mut(&id) {
-                    participant.feedback.timer = None;
-                    self.tell_what_arrived(id, false);
+                    participant.wake_at = None;
+                    self.attend(id);
                 }
             }
             Timer::Silence(id) => {
