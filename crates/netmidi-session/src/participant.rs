@@ -95,6 +95,9 @@ pub(crate) struct Participant {
     pub(crate) wake_at: Option<Time>,
     sequence: SeqTracker,
     repairer: Repairer,
+    /// The last gap, if no journal has come since it showed: the packet that showed it, and how many
+    /// were missing.
+    unrepaired: Option<(SeqNum, u16)>,
 }
 
 /// What the session knows when somebody joins.
@@ -143,6 +146,7 @@ impl Participant {
             wake_at: None,
             sequence: SeqTracker::default(),
             repairer: Repairer::new(repairer_config(config)),
+            unrepaired: None,
         }
     }
 
@@ -220,12 +224,13 @@ impl Participant {
             Arrival::Gap(packets) => {
                 self.stats.lost += u64::from(packets);
                 missing = Some(packets);
+                self.unrepaired = Some((header.seq, packets));
                 Place::Gap
             }
             Arrival::Reordered => {
                 self.stats.lost = self.stats.lost.saturating_sub(1);
                 self.stats.reordered += 1;
-                if self.stats.journals_received == 0 {
+                if self.stats.journals_received == 0 || self.is_unrepaired(header.seq) {
                     self.play_late(now, id, header, section, config, events);
                 }
                 return false;
@@ -247,6 +252,7 @@ impl Participant {
         if section.journal().is_some() {
             self.stats.journals_received += 1;
             self.protection.prove();
+            self.unrepaired = None;
         }
         self.repairer.begin(header.seq, header.timestamp, place);
         let covered =
@@ -328,8 +334,16 @@ impl Participant {
         !repair.uncovered
     }
 
-    /// Plays of a packet that came after a later one what nothing newer has overtaken. Only for a
-    /// peer without journals: else the later packet has repaired what this one did.
+    /// Whether a packet that comes late is of a gap that no journal has spoken of.
+    fn is_unrepaired(&self, seq: SeqNum) -> bool {
+        self.unrepaired.is_some_and(|(end, missing)| {
+            let before = end.distance_from(seq);
+            before > 0 && before.unsigned_abs() <= missing
+        })
+    }
+
+    /// Plays of a packet that came after a later one what nothing newer has overtaken. Only where no
+    /// journal has come: else it has repaired what this one did.
     fn play_late(
         &mut self,
         now: Time,
@@ -418,12 +432,16 @@ fn deliver(
         Message::Undefined(undefined) => undefined.data().len(),
         _ => 0,
     };
-    events.push_bounded(octets, || Event::Message {
+    let event = || Event::Message {
         participant,
         at,
         message: message.to_buf(),
         origin,
-    });
+    };
+    match origin {
+        Origin::Live | Origin::Repaired => events.push_bounded(octets, event),
+        Origin::Silence => events.push_silence(event),
+    }
 }
 
 fn repairer_config(config: &Config) -> RepairerConfig {

@@ -57,6 +57,8 @@ pub(crate) struct Protection {
     /// Introductions that may still be sent.
     introductions: u8,
     guard: Guard,
+    /// Until when what was lost is worth a guard soon.
+    urgent_until: Time,
     /// A packet whose acknowledgement is timed, and when it was sent.
     probe: Option<(SeqNum, Time)>,
     /// How long acknowledgements take, averaged.
@@ -96,6 +98,7 @@ impl Protection {
             upper_half: false,
             introductions: 0,
             guard: Guard::default(),
+            urgent_until: Time::ZERO,
             probe: None,
             answer_time: None,
             incomplete: false,
@@ -171,14 +174,19 @@ impl Protection {
         }
         match commands {
             Some(urgency) => {
-                let first = match urgency {
-                    Urgency::Urgent => {
-                        let usual = self.answer_time.unwrap_or_default() * 5 / 4;
-                        usual.clamp(URGENT_GUARD, LATEST_URGENT_GUARD)
-                    }
-                    Urgency::Ordinary => GUARDS.first().copied().unwrap_or(GUARD_INTERVAL),
+                if urgency == Urgency::Urgent {
+                    self.urgent_until = now + LATEST_URGENT_GUARD;
+                }
+                // What follows a note at once does not put off its guard: both may be lost.
+                let due = if self.urgent_until > now {
+                    let usual = self.answer_time.unwrap_or_default() * 5 / 4;
+                    let soon = usual.clamp(URGENT_GUARD, LATEST_URGENT_GUARD);
+                    self.urgent_until.min(now + soon)
+                } else {
+                    let [first, ..] = GUARDS;
+                    now + first
                 };
-                self.guard.restart(now, now + first);
+                self.guard.restart(now, due);
             }
             None => self.guarded(now),
         }
@@ -186,6 +194,7 @@ impl Protection {
 
     /// A guard packet went out, or could not be made: when is the next?
     pub(crate) fn guarded(&mut self, now: Time) {
+        self.urgent_until = now;
         self.introductions = self.introductions.saturating_sub(1);
         self.guard.advance(now);
         self.end_guard_if_idle();
@@ -200,6 +209,7 @@ impl Protection {
         let settled = self.recorder.as_ref().is_none_or(|it| it.is_settled());
         if self.introductions == 0 && settled || self.guard.unanswered >= limit {
             self.guard.due = None;
+            self.urgent_until = Time::ZERO;
         }
     }
 

@@ -208,15 +208,18 @@ impl Session {
             .map(|participant| participant.stats)
     }
 
-    /// Whether one participant is sent recovery journals, from the next packet on.
+    /// Whether one participant is sent recovery journals, from the next packet on. What was sent
+    /// before is not protected after [`JournalPolicy::Off`].
     ///
     /// # Errors
     /// When there is no such participant.
     pub fn set_journal_policy(
         &mut self,
+        now: Time,
         id: ParticipantId,
         policy: JournalPolicy,
     ) -> Result<(), SendError> {
+        self.advance(now);
         let Self {
             participants,
             timers,
