@@ -323,11 +323,12 @@ impl Outbound {
 }
 
 /// Whether a message should be guarded at once: a lost note is worth playing only for a short time.
-const fn is_urgent(message: &Message<'_>) -> bool {
-    matches!(
-        message,
-        Message::Channel(ChannelMessage::NoteOn { .. }) | Message::SysEx(_)
-    )
+fn is_urgent(message: &Message<'_>) -> bool {
+    match message {
+        Message::Channel(message @ ChannelMessage::NoteOn { .. }) => !message.is_note_off(),
+        Message::SysEx(_) => true,
+        _ => false,
+    }
 }
 
 fn copy(journal: &[u8], to: &mut [u8]) -> usize {

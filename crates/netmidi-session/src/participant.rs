@@ -264,7 +264,7 @@ impl Participant {
                 covered,
             });
         }
-        let mut urgent = missing.is_some();
+        let mut urgent = matches!(place, Place::Gap | Place::Restarted);
         for timed in section.commands() {
             let Some(command) = timed.command else {
                 continue;
