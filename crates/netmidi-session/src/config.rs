@@ -63,7 +63,8 @@ pub struct Config {
     /// overhead for each. Default 4 MiB.
     pub max_queued_octets: usize,
     /// Messages that may wait to be polled; later ones are dropped and the number of them is
-    /// reported. Default 16,384: more than one datagram can bring.
+    /// reported. Those that silence a participant who leaves have as much room again. Default
+    /// 16,384: more than one datagram can bring.
     pub max_queued_events: usize,
     /// Data octets of system exclusive messages that may wait to be polled; later ones are dropped
     /// like those above. Default 16 MiB.

@@ -184,9 +184,20 @@ impl EventQueue {
     /// [`data_octets`](Event::data_octets) of the event will be.
     #[inline]
     pub(crate) fn push_bounded(&mut self, octets: usize, event: impl FnOnce() -> Event) {
+        self.push_within(self.limit, octets, event);
+    }
+
+    /// What silences one who leaves: has as much room again, because nothing else will do it. Nobody
+    /// joins while the queue is full, so nobody can fill that room twice.
+    pub(crate) fn push_silence(&mut self, event: impl FnOnce() -> Event) {
+        self.push_within(self.limit.saturating_mul(2), 0, event);
+    }
+
+    #[inline]
+    fn push_within(&mut self, limit: usize, octets: usize, event: impl FnOnce() -> Event) {
         // A limit below one message must let that one through.
         let too_much = self.octets > 0 && self.octets + octets > self.octet_limit;
-        if self.is_full() || (too_much && octets > 0) {
+        if self.queue.len() >= limit || (too_much && octets > 0) {
             self.unreported += 1;
             self.dropped += 1;
         } else {

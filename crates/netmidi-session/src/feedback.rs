@@ -20,8 +20,6 @@ pub(crate) struct FeedbackState {
     highest: Option<SeqNum>,
     told: Option<SeqNum>,
     told_at: Option<Time>,
-    /// When the timer comes due that is in the table.
-    pub(crate) timer: Option<Time>,
 }
 
 impl FeedbackState {

@@ -46,6 +46,10 @@ pub(crate) struct Outbound {
     octets: usize,
     /// System exclusive data is held back until the journal has room for it, or this moment.
     stalled_until: Option<Time>,
+    /// How often in a row that moment came first.
+    given_up: u32,
+    /// Packets that may take system exclusive data unprotected.
+    unprotected: u32,
 }
 
 /// What one packet carried.
@@ -84,6 +88,8 @@ impl Outbound {
             taken: 0,
             octets: 0,
             stalled_until: None,
+            given_up: 0,
+            unprotected: 0,
         }
     }
 
@@ -104,6 +110,25 @@ impl Outbound {
     /// There may be room for system exclusive data now.
     pub(crate) const fn resume(&mut self) {
         self.stalled_until = None;
+        self.given_up = 0;
+        self.unprotected = 0;
+    }
+
+    /// System exclusive data that has waited long enough goes out unprotected: one packet of it, and
+    /// if still nobody has made room after that, two, then four. So a peer that acknowledges no more
+    /// does not hold up for long what waits behind.
+    pub(crate) fn give_up_waiting(&mut self, now: Time) {
+        if self.stalled_until.is_some_and(|until| until <= now) {
+            self.stalled_until = None;
+            self.unprotected = 1 << self.given_up.min(31);
+            self.given_up += 1;
+        }
+    }
+
+    /// System exclusive data waits no more.
+    pub(crate) const fn hurry(&mut self) {
+        self.stalled_until = None;
+        self.unprotected = u32::MAX;
     }
 
     /// The number of the next packet.
@@ -132,21 +157,24 @@ impl Outbound {
     /// Writes the next packet: as many of the waiting messages as the budget holds beside the
     /// journal of what went before.
     ///
-    /// `None` when nothing can go out. `patient`: system exclusive data may be held back until the
-    /// journal has room for it.
+    /// `None` when nothing can go out: system exclusive data may be held back until the journal has
+    /// room for it.
     pub(crate) fn emit(
         &mut self,
         now: Time,
         draft: &mut Draft<'_>,
         protection: &mut Protection,
-        patient: bool,
     ) -> Result<Option<Emitted>, BufferTooSmall> {
         let Some(first) = self.queue.front() else {
             return Ok(None);
         };
         let start = first.at.max(self.latest);
         let first = first.message.as_message();
-        let cap = match self.segment_cap(&first, protection, patient) {
+        let cap = match self.segment_cap(&first, protection) {
+            Some(0) if self.unprotected > 0 => {
+                self.unprotected -= 1;
+                None
+            }
             Some(0) => {
                 self.stalled_until = protection.stall().map(|wait| now + wait);
                 if self.stalled_until.is_some() {
@@ -180,7 +208,7 @@ impl Outbound {
         while let Some(queued) = self.queue.front() {
             let at = queued.at.max(self.latest);
             let message = queued.message.as_message();
-            if !writer.is_empty() && self.segment_cap(&message, protection, patient).is_some() {
+            if !writer.is_empty() && self.segment_cap(&message, protection).is_some() {
                 // It begins a packet of its own, of which the length is known.
                 break;
             }
@@ -272,14 +300,11 @@ impl Outbound {
         &self,
         message: &Message<'_>,
         protection: &mut Protection,
-        patient: bool,
     ) -> Option<usize> {
         let Message::SysEx(sysex) = message else {
             return None;
         };
-        if !patient || protection.stall().is_none() {
-            return None;
-        }
+        protection.stall()?;
         let left = sysex.data().len().saturating_sub(self.taken);
         let room = protection.recorder()?.sysex_room();
         match room {
@@ -298,11 +323,12 @@ impl Outbound {
 }
 
 /// Whether a message should be guarded at once: a lost note is worth playing only for a short time.
-const fn is_urgent(message: &Message<'_>) -> bool {
-    matches!(
-        message,
-        Message::Channel(ChannelMessage::NoteOn { .. }) | Message::SysEx(_)
-    )
+fn is_urgent(message: &Message<'_>) -> bool {
+    match message {
+        Message::Channel(message @ ChannelMessage::NoteOn { .. }) => !message.is_note_off(),
+        Message::SysEx(_) => true,
+        _ => false,
+    }
 }
 
 fn copy(journal: &[u8], to: &mut [u8]) -> usize {
@@ -338,7 +364,7 @@ mod tests {
             ssrc: Ssrc(7),
         };
         let emitted = outbound
-            .emit(Time::ZERO, &mut draft, &mut off, true)
+            .emit(Time::ZERO, &mut draft, &mut off)
             .unwrap()?;
         out.truncate(emitted.len);
         Some(out)

@@ -91,15 +91,13 @@ pub(crate) struct Participant {
     pub(crate) protection: Protection,
     pub(crate) feedback: FeedbackState,
     pub(crate) stats: ParticipantStats,
-    /// When the guard timer comes due that is in the table, and whether it has.
-    pub(crate) guard_timer: Option<Time>,
-    pub(crate) guard_due: bool,
-    /// System exclusive data has waited long enough: the next packet takes it unprotected.
-    pub(crate) impatient: bool,
-    /// When the stall timer comes due that is in the table.
-    pub(crate) stall_timer: Option<Time>,
+    /// When its wake timer comes due, if that is in the table.
+    pub(crate) wake_at: Option<Time>,
     sequence: SeqTracker,
     repairer: Repairer,
+    /// The last gap, if no journal has come since it showed: the packet that showed it, and how many
+    /// were missing.
+    unrepaired: Option<(SeqNum, u16)>,
 }
 
 /// What the session knows when somebody joins.
@@ -145,12 +143,10 @@ impl Participant {
             protection: Protection::new(first_seq, config.journal, config),
             feedback: FeedbackState::default(),
             stats: ParticipantStats::default(),
-            guard_timer: None,
-            guard_due: false,
-            impatient: false,
-            stall_timer: None,
+            wake_at: None,
             sequence: SeqTracker::default(),
             repairer: Repairer::new(repairer_config(config)),
+            unrepaired: None,
         }
     }
 
@@ -180,8 +176,21 @@ impl Participant {
     }
 
     /// Whether it has something that can go out now.
-    pub(crate) fn has_work(&self) -> bool {
-        self.outbound.is_sendable() || self.guard_due
+    pub(crate) fn has_work(&self, now: Time) -> bool {
+        self.may_send() && (self.outbound.is_sendable() || self.is_guard_due(now))
+    }
+
+    pub(crate) fn is_guard_due(&self, now: Time) -> bool {
+        self.protection.guard_at().is_some_and(|due| due <= now)
+    }
+
+    /// When it needs attention next although nothing comes from it.
+    pub(crate) fn wakes_at(&self, now: Time) -> Option<Time> {
+        // A guard that is due waits for its turn, not for its time.
+        let guard = self.protection.guard_at().filter(|due| *due > now);
+        let stall = self.outbound.stalled_until();
+        let feedback = self.feedback.due(now, false);
+        [guard, stall, feedback].into_iter().flatten().min()
     }
 
     /// Takes a packet that is this participant's for sure and whose list can be read to its end.
@@ -222,12 +231,13 @@ impl Participant {
             Arrival::Gap(packets) => {
                 self.stats.lost += u64::from(packets);
                 missing = Some(packets);
+                self.unrepaired = Some((header.seq, packets));
                 Place::Gap
             }
             Arrival::Reordered => {
                 self.stats.lost = self.stats.lost.saturating_sub(1);
                 self.stats.reordered += 1;
-                if self.stats.journals_received == 0 {
+                if self.stats.journals_received == 0 || self.is_unrepaired(header.seq) {
                     self.play_late(now, id, header, section, config, events);
                 }
                 return false;
@@ -249,6 +259,7 @@ impl Participant {
         if section.journal().is_some() {
             self.stats.journals_received += 1;
             self.protection.prove();
+            self.unrepaired = None;
         }
         self.repairer.begin(header.seq, header.timestamp, place);
         let covered =
@@ -260,7 +271,7 @@ impl Participant {
                 covered,
             });
         }
-        let mut urgent = missing.is_some();
+        let mut urgent = matches!(place, Place::Gap | Place::Restarted);
         for timed in section.commands() {
             let Some(command) = timed.command else {
                 continue;
@@ -330,8 +341,16 @@ impl Participant {
         !repair.uncovered
     }
 
-    /// Plays of a packet that came after a later one what nothing newer has overtaken. Only for a
-    /// peer without journals: else the later packet has repaired what this one did.
+    /// Whether a packet that comes late is of a gap that no journal has spoken of.
+    fn is_unrepaired(&self, seq: SeqNum) -> bool {
+        self.unrepaired.is_some_and(|(end, missing)| {
+            let before = end.distance_from(seq);
+            before > 0 && before.unsigned_abs() <= missing
+        })
+    }
+
+    /// Plays of a packet that came after a later one what nothing newer has overtaken. Only where no
+    /// journal has come: else it has repaired what this one did.
     fn play_late(
         &mut self,
         now: Time,
@@ -420,12 +439,16 @@ fn deliver(
         Message::Undefined(undefined) => undefined.data().len(),
         _ => 0,
     };
-    events.push_bounded(octets, || Event::Message {
+    let event = || Event::Message {
         participant,
         at,
         message: message.to_buf(),
         origin,
-    });
+    };
+    match origin {
+        Origin::Live | Origin::Repaired => events.push_bounded(octets, event),
+        Origin::Silence => events.push_silence(event),
+    }
 }
 
 fn repairer_config(config: &Config) -> RepairerConfig {

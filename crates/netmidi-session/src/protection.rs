@@ -37,8 +37,12 @@ const MAX_INTRODUCTIONS: u8 = 5;
 /// How long system exclusive data waits for room in the history: this long at least, and longer
 /// where acknowledgements take longer.
 const SHORTEST_STALL: Duration = Duration::from_millis(100);
-/// And never longer than this.
-const LONGEST_STALL: Duration = Duration::from_secs(1);
+/// Who takes longer to acknowledge does so by the clock, once a second for instance, and not by what
+/// arrives. ...
+const PROMPT: Duration = Duration::from_millis(300);
+/// ... Waiting for that would make a dump slower than a MIDI cable, which takes so long for what the
+/// history holds.
+const UNPROMPT_STALL: Duration = Duration::from_millis(200);
 
 /// What one participant is sent besides MIDI, so that losing packets does no harm.
 #[derive(Debug)]
@@ -56,6 +60,8 @@ pub(crate) struct Protection {
     /// Introductions that may still be sent.
     introductions: u8,
     guard: Guard,
+    /// Until when what was lost is worth a guard soon.
+    urgent_until: Time,
     /// A packet whose acknowledgement is timed, and when it was sent.
     probe: Option<(SeqNum, Time)>,
     /// How long acknowledgements take, averaged.
@@ -69,7 +75,7 @@ pub(crate) struct Protection {
 /// The schedule of guard packets.
 #[derive(Debug, Default)]
 struct Guard {
-    /// The last packet with commands.
+    /// The last packet with commands; later by as much as a guard was late.
     since: Time,
     /// Which guard comes next, counted since then.
     step: u8,
@@ -97,6 +103,7 @@ impl Protection {
             upper_half: false,
             introductions: 0,
             guard: Guard::default(),
+            urgent_until: Time::ZERO,
             probe: None,
             answer_time: None,
             incomplete: false,
@@ -113,6 +120,8 @@ impl Protection {
             self.recorder = None;
             self.introductions = 0;
             self.guard.due = None;
+            // Nothing will end it.
+            self.probe = None;
         } else if self.recorder.is_none() {
             let mut how = RecorderConfig::default();
             how.enhanced = config.enhanced_controllers;
@@ -178,14 +187,19 @@ impl Protection {
         }
         match commands {
             Some(urgency) => {
-                let first = match urgency {
-                    Urgency::Urgent => {
-                        let usual = self.answer_time.unwrap_or_default() * 5 / 4;
-                        usual.clamp(URGENT_GUARD, LATEST_URGENT_GUARD)
-                    }
-                    Urgency::Ordinary => GUARDS.first().copied().unwrap_or(GUARD_INTERVAL),
+                if urgency == Urgency::Urgent {
+                    self.urgent_until = now + LATEST_URGENT_GUARD;
+                }
+                // What follows a note at once does not put off its guard: both may be lost.
+                let due = if self.urgent_until > now {
+                    let usual = self.answer_time.unwrap_or_default() * 5 / 4;
+                    let soon = usual.clamp(URGENT_GUARD, LATEST_URGENT_GUARD);
+                    self.urgent_until.min(now + soon)
+                } else {
+                    let [first, ..] = GUARDS;
+                    now + first
                 };
-                self.guard.restart(now, now + first);
+                self.guard.restart(now, due);
             }
             None => self.guarded(now),
         }
@@ -193,6 +207,7 @@ impl Protection {
 
     /// A guard packet went out, or could not be made: when is the next?
     pub(crate) fn guarded(&mut self, now: Time) {
+        self.urgent_until = now;
         self.introductions = self.introductions.saturating_sub(1);
         self.guard.advance(now);
         if self.rotating {
@@ -211,6 +226,7 @@ impl Protection {
         let settled = self.recorder.as_ref().is_none_or(|it| it.is_settled());
         if self.introductions == 0 && settled || self.guard.unanswered >= limit {
             self.guard.due = None;
+            self.urgent_until = Time::ZERO;
         }
     }
 
@@ -224,19 +240,18 @@ impl Protection {
         let Some(recorder) = &mut self.recorder else {
             return Answer::Ignored;
         };
-        let upper = feedback.seq;
-        let lower = SeqNum(feedback.low);
-        let seq = if recorder.acknowledge(upper) {
-            self.upper_half = true;
-            // A lower half that is not 0 is Apple's way; Arduino and node-rtpmidi, which cannot
-            // read every journal, send 0 there.
-            self.proven |= lower != SeqNum(0);
-            upper
-        } else if !self.upper_half && upper == SeqNum(0) && recorder.acknowledge(lower) {
-            lower
-        } else {
+        let (upper, lower) = (feedback.seq, SeqNum(feedback.low));
+        let zero = SeqNum(0);
+        // rtpmidid's way. An upper half of 0 says nothing there, even when our numbers are near it.
+        let is_lower = upper == zero && lower != zero && !self.upper_half;
+        let seq = if is_lower { lower } else { upper };
+        if !recorder.acknowledge(seq) {
             return Answer::Ignored;
-        };
+        }
+        self.upper_half |= upper != zero;
+        // An upper half with something below it is Apple's way; Arduino and node-rtpmidi, which
+        // cannot read every journal, send 0 there.
+        self.proven |= !is_lower && lower != zero;
         self.acknowledging = true;
         self.introductions = 0;
         self.guard.unanswered = 0;
@@ -262,8 +277,14 @@ impl Protection {
     /// protect; `None` if there is no use in waiting.
     pub(crate) fn stall(&self) -> Option<Duration> {
         let waits = self.acknowledging && self.form() == Form::Full;
-        let usual = self.answer_time.unwrap_or_default() * 3;
-        waits.then(|| usual.clamp(SHORTEST_STALL, LONGEST_STALL))
+        let usual = self.answer_time.unwrap_or_default();
+        waits.then(|| {
+            if usual > PROMPT {
+                UNPROMPT_STALL
+            } else {
+                SHORTEST_STALL.max(usual * 3)
+            }
+        })
     }
 }
 
@@ -289,9 +310,11 @@ impl Guard {
         self.unanswered = self.unanswered.saturating_add(1);
         // An urgent guard comes before the schedule and is no step of it.
         if self.scheduled() <= now {
+            // One that goes out late is followed by the others as late: after minutes in which
+            // nobody called us they must not come all at once.
+            self.since = self.since + now.since(self.scheduled());
             self.step = self.step.saturating_add(1);
         }
-        // One that went out late is not followed by a second at once.
         self.due = Some(self.scheduled().max(now + URGENT_GUARD));
     }
 

@@ -18,14 +18,12 @@ pub(crate) enum Timer {
     /// Not moved with every packet: when it comes due it looks at when the participant was heard
     /// last and sets itself again.
     Silence(ParticipantId),
-    /// A packet that carries nothing but a journal goes to this participant.
+    /// Something is due to this participant: a guard packet, feedback, or system exclusive data that
+    /// has waited long enough.
     ///
-    /// Like `Silence` it is not moved with every packet.
-    Guard(ParticipantId),
-    /// System exclusive data has waited long enough for room in the journal.
-    Stall(ParticipantId),
-    /// This participant is told what arrived.
-    Feedback(ParticipantId),
+    /// Like `Silence` it is not moved with every packet: it stands in the table no later than what
+    /// comes first, and when it comes due too early it is set again.
+    Wake(ParticipantId),
     /// Another BY to a participant that left.
     Farewell(ParticipantId),
 }

@@ -179,7 +179,9 @@ impl Driver {
                 }
                 Request::Journal(participant, policy) => {
                     // The same.
-                    let _ = self.session.set_journal_policy(participant, policy);
+                    let _ = self
+                        .session
+                        .set_journal_policy(self.clock.now(), participant, policy);
                 }
                 Request::Stats(answer) => {
                     // Nobody waits for it any more: then it is of no use.

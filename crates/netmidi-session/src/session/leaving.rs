@@ -21,6 +21,8 @@ const BYE_INTERVAL: Duration = Duration::from_millis(25);
 const MIDI_BEFORE_BYE: Duration = Duration::from_millis(100);
 /// And no longer than this after we decided to leave, even if MIDI still waits for its socket.
 const LONGEST_FAREWELL: Duration = Duration::from_secs(2);
+/// So long after that, system exclusive data waits for the journal no more: all of it goes out.
+const PATIENT_FAREWELL: Duration = Duration::from_secs(1);
 /// A BY with a foreign token is believed only of a participant older than this (macOS uses
 /// SSRCs again, and its BY carries another token).
 const STALE_BYE: Duration = Duration::from_secs(2);
@@ -62,7 +64,7 @@ impl Session {
             next_bye,
         };
         timers.set(next_bye, Timer::Farewell(id));
-        enlist(waiting, id, participant);
+        enlist(now, waiting, id, participant);
         if config.silence_on_leave {
             participant.silence(now, id, config, events);
         }
@@ -137,6 +139,10 @@ impl Session {
             Some(now)
         };
         let earliest = last_midi.map_or(now, |sent| sent + MIDI_BEFORE_BYE);
+        if now.since(since) >= PATIENT_FAREWELL {
+            participant.outbound.hurry();
+            enlist(now, &mut self.waiting, id, participant);
+        }
         if byes_left == BYES && earliest > now && now.since(since) < LONGEST_FAREWELL {
             participant.stage = Stage::Leaving {
                 since,
@@ -223,14 +229,8 @@ impl Session {
         }
         let timers = &mut self.timers;
         timers.cancel(participant.silence_at, Timer::Silence(id));
-        for (at, timer) in [
-            (participant.guard_timer, Timer::Guard(id)),
-            (participant.stall_timer, Timer::Stall(id)),
-            (participant.feedback.timer, Timer::Feedback(id)),
-        ] {
-            if let Some(at) = at {
-                timers.cancel(at, timer);
-            }
+        if let Some(at) = participant.wake_at {
+            timers.cancel(at, Timer::Wake(id));
         }
     }
 }

@@ -206,24 +206,40 @@ impl Session {
         self.participants.get(&id).map(Participant::stats)
     }
 
-    /// Whether one participant is sent recovery journals, from the next packet on.
+    /// Whether one participant is sent recovery journals, from the next packet on. What was sent
+    /// before is not protected after [`JournalPolicy::Off`].
     ///
     /// # Errors
     /// When there is no such participant.
     pub fn set_journal_policy(
         &mut self,
+        now: Time,
         id: ParticipantId,
         policy: JournalPolicy,
     ) -> Result<(), SendError> {
-        let participant = self
-            .participants
+        self.advance(now);
+        let Self {
+            participants,
+            timers,
+            waiting,
+            config,
+            now,
+            ..
+        } = self;
+        let participant = participants
             .get_mut(&id)
             .filter(|participant| !participant.is_leaving())
             .ok_or(SendError::UnknownParticipant { participant: id })?;
         let next = participant.outbound.next_seq();
-        participant
-            .protection
-            .set_policy(next, policy, &self.config);
+        let was_on = participant.protection.is_on();
+        participant.protection.set_policy(next, policy, config);
+        if !was_on && participant.may_send() {
+            participant.protection.introduce(*now);
+        }
+        // It may have waited for room in a history that is no more.
+        participant.outbound.resume();
+        enlist(*now, waiting, id, participant);
+        schedule(*now, timers, id, participant);
         Ok(())
     }
 
@@ -297,7 +313,7 @@ impl Session {
                 } = self;
                 if let Some(participant) = participants.get_mut(&id) {
                     schedule(now, timers, id, participant);
-                    enlist(waiting, id, participant);
+                    enlist(now, waiting, id, participant);
                 }
             }
             protection::Answer::Ignored => participant.stats.feedback_ignored += 1,
@@ -322,11 +338,8 @@ impl Session {
                 let packet = Feedback::new(self.ssrc, seq);
                 self.answer(local, to, Answer::Feedback(packet));
             }
-            Some(at) if feedback.timer.is_none() => {
-                feedback.timer = Some(at);
-                self.timers.set(at, Timer::Feedback(id));
-            }
-            _ => {}
+            Some(_) => schedule(now, &mut self.timers, id, participant),
+            None => {}
         }
     }
 
@@ -422,29 +435,10 @@ impl Session {
                     make_ready(now, timers, waiting, id, participant);
                 }
             }
-            Timer::Guard(id) => {
-                let Self {
-                    participants,
-                    timers,
-                    waiting,
-                    ..
-                } = self;
-                if let Some(participant) = participants.get_mut(&id) {
-                    participant.guard_timer = None;
-                    schedule(now, timers, id, participant);
-                    enlist(waiting, id, participant);
-                }
-            }
-            Timer::Stall(id) => {
+            Timer::Wake(id) => {
                 if let Some(participant) = self.participants.get_mut(&id) {
-                    participant.stall_timer = None;
-                    self.waiting_is_over(id);
-                }
-            }
-            Timer::Feedback(id) => {
-                if let Some(participant) = self.participants.get_mut(&id) {
-                    participant.feedback.timer = None;
-                    self.tell_what_arrived(id, false);
+                    participant.wake_at = None;
+                    self.attend(id);
                 }
             }
             Timer::Silence(id) => {

@@ -69,7 +69,7 @@ impl Session {
             });
         }
         participant.outbound.push(self.now, message);
-        enlist(waiting, to, participant);
+        enlist(self.now, waiting, to, participant);
         Ok(())
     }
 
@@ -144,7 +144,7 @@ impl Session {
                 continue;
             };
             let emitted = emit(*now, participant, &mut draft);
-            participant.waiting = participant.has_work();
+            participant.waiting = emitted.is_some() && participant.has_work(*now);
             if participant.waiting {
                 // In turn with the others: a long message of one does not hold up the rest.
                 waiting.push_back(id);
@@ -167,52 +167,41 @@ impl Session {
         None
     }
 
-    /// System exclusive data of this participant has waited for the journal long enough.
-    pub(super) fn waiting_is_over(&mut self, id: ParticipantId) {
-        let now = self.now;
+    /// Does what is due to a participant, and sees to it that the rest is done in time.
+    pub(super) fn attend(&mut self, id: ParticipantId) {
+        self.tell_what_arrived(id, false);
         let Self {
             participants,
             timers,
             waiting,
+            now,
             ..
         } = self;
-        let Some(participant) = participants.get_mut(&id) else {
-            return;
-        };
-        match participant.outbound.stalled_until() {
-            Some(until) if until <= now => {
-                participant.outbound.resume();
-                participant.impatient = true;
-                enlist(waiting, id, participant);
-            }
-            _ => schedule(now, timers, id, participant),
+        if let Some(participant) = participants.get_mut(&id) {
+            participant.outbound.give_up_waiting(*now);
+            enlist(*now, waiting, id, participant);
+            schedule(*now, timers, id, participant);
         }
     }
 }
 
 /// The next packet of a participant: with commands if there are any, else a guard that is due.
 fn emit(now: Time, participant: &mut Participant, draft: &mut Draft<'_>) -> Option<Emitted> {
+    let guard_is_due = participant.is_guard_due(now);
     let Participant {
         outbound,
         protection,
-        guard_due,
-        impatient,
         ..
     } = participant;
     if outbound.is_sendable() {
-        let patient = !core::mem::take(impatient);
         // The draft is as long as the budget, so writing cannot fail.
-        let emitted = outbound
-            .emit(now, draft, protection, patient)
-            .ok()
-            .flatten();
+        let emitted = outbound.emit(now, draft, protection).ok().flatten();
         if emitted.is_some() {
-            // Its journal does what the guard was to do.
-            *guard_due = false;
+            // Its journal does what a guard would.
             return emitted;
         }
     }
-    if core::mem::take(guard_due) {
+    if guard_is_due {
         return outbound.emit_guard(now, draft, protection).ok().flatten();
     }
     None
@@ -227,44 +216,23 @@ const fn count(stats: &mut ParticipantStats, emitted: Emitted) {
     stats.journal_overflow += emitted.overflow as u64;
 }
 
-/// Sets the timers of what this participant is sent later. They stand in the table no later than
-/// they are needed; one that comes early sets itself again.
+/// Sees to it that the wake timer of this participant comes due in time.
 pub(super) fn schedule(
     now: Time,
     timers: &mut Timers,
     id: ParticipantId,
     participant: &mut Participant,
 ) {
-    let guard = participant.protection.guard_at();
-    participant.guard_due = participant.may_send() && guard.is_some_and(|due| due <= now);
-    // One that is due waits for its turn, not for its time.
-    let guard = guard.filter(|due| *due > now);
-    set_no_later(
-        timers,
-        Timer::Guard(id),
-        &mut participant.guard_timer,
-        guard,
-    );
-    let stall = participant.outbound.stalled_until();
-    set_no_later(
-        timers,
-        Timer::Stall(id),
-        &mut participant.stall_timer,
-        stall,
-    );
-}
-
-fn set_no_later(timers: &mut Timers, timer: Timer, set: &mut Option<Time>, due: Option<Time>) {
-    let Some(due) = due else {
+    let Some(due) = participant.wakes_at(now) else {
         return;
     };
-    match *set {
+    match participant.wake_at {
         Some(at) if at <= due => return,
-        Some(at) => timers.cancel(at, timer),
+        Some(at) => timers.cancel(at, Timer::Wake(id)),
         None => {}
     }
-    timers.set(due, timer);
-    *set = Some(due);
+    timers.set(due, Timer::Wake(id));
+    participant.wake_at = Some(due);
 }
 
 /// Undefined messages are sent only when configured, and cannot be split.
@@ -297,18 +265,18 @@ pub(super) fn make_ready(
         timers.cancel(ready_at, Timer::Ready(id));
         participant.stage = Stage::Ready;
         participant.protection.introduce(now);
-        schedule(now, timers, id, participant);
-        enlist(waiting, id, participant);
+        enlist(now, waiting, id, participant);
     }
 }
 
 /// Enters a participant among those with something to send, once.
 pub(super) fn enlist(
+    now: Time,
     waiting: &mut VecDeque<ParticipantId>,
     id: ParticipantId,
     participant: &mut Participant,
 ) {
-    if !participant.waiting && participant.may_send() && participant.has_work() {
+    if !participant.waiting && participant.has_work(now) {
         participant.waiting = true;
         waiting.push_back(id);
     }
