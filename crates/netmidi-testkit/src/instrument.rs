@@ -842,18 +842,35 @@ impl Instrument {
         Ok(())
     }
 
-    /// A note that sounds here although it has ended at the sender, in words; `None` when there is
-    /// none.
+    /// A note that sounds here although it has ended at the sender, or more often than there, in
+    /// words; `None` when there is none.
     #[must_use]
     pub fn hanging(&self, sender: &Self) -> Option<String> {
         for (channel, (own, theirs)) in self.channels.iter().zip(&sender.channels).enumerate() {
             for (note, (own, theirs)) in own.notes.iter().zip(&theirs.notes).enumerate() {
-                if own.count > 0 && theirs.count == 0 {
+                if own.count > theirs.count {
                     return Some(format!("channel {channel}: note {note} hangs"));
                 }
             }
         }
         None
+    }
+
+    /// The notes that sound less often here than at the sender: channel, note, how many times less.
+    pub fn missing_notes<'a>(
+        &'a self,
+        sender: &'a Self,
+    ) -> impl Iterator<Item = (usize, usize, u32)> + 'a {
+        let channels = self.channels.iter().zip(&sender.channels).enumerate();
+        channels
+            .filter(|(_, (_, theirs))| theirs.touched)
+            .flat_map(|(channel, (own, theirs))| {
+                let notes = own.notes.iter().zip(&theirs.notes).enumerate();
+                notes.filter_map(move |(note, (own, theirs))| {
+                    let missing = theirs.count.saturating_sub(own.count);
+                    (missing > 0).then_some((channel, note, missing))
+                })
+            })
     }
 
     /// How many of the system exclusive messages that the sender delivered are not here, resets and
