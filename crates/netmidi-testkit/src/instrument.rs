@@ -117,6 +117,8 @@ struct NoteState {
     /// One that was stacked has ended since the last note-on: which of them nobody can say, so the
     /// velocity means nothing.
     ended: bool,
+    /// While it sounded it was struck with the velocity that it had.
+    same_again: bool,
 }
 
 /// The lower half of a fourteen-bit controller, seen from its upper half.
@@ -492,6 +494,8 @@ impl Instrument {
         match message {
             ChannelMessage::NoteOn { note, velocity, .. } if velocity.get() > 0 => {
                 let note = &mut channel.notes[usize::from(note.get())];
+                let same = note.velocity == velocity.get();
+                note.same_again = note.count > 0 && (same || note.same_again);
                 note.count += 1;
                 note.velocity = velocity.get();
                 note.ended = false;
@@ -856,11 +860,17 @@ impl Instrument {
         None
     }
 
-    /// The notes that sound less often here than at the sender: channel, note, how many times less.
+    /// The notes that sound less often here than at the sender: channel, note, how many times less,
+    /// and whether a journal may have had nothing to play for that, and the receiver nothing to
+    /// skip.
+    ///
+    /// That is so for stacked notes. After a note-off a journal says how many are left, but has no
+    /// log to play (chapter N, OFFBITS). And a note-on that begins the packet's own list just as
+    /// one in the journal is taken for the same: some senders log what is in the packet itself.
     pub fn missing_notes<'a>(
         &'a self,
         sender: &'a Self,
-    ) -> impl Iterator<Item = (usize, usize, u32)> + 'a {
+    ) -> impl Iterator<Item = (usize, usize, u32, bool)> + 'a {
         let channels = self.channels.iter().zip(&sender.channels).enumerate();
         channels
             .filter(|(_, (_, theirs))| theirs.touched)
@@ -868,7 +878,8 @@ impl Instrument {
                 let notes = own.notes.iter().zip(&theirs.notes).enumerate();
                 notes.filter_map(move |(note, (own, theirs))| {
                     let missing = theirs.count.saturating_sub(own.count);
-                    (missing > 0).then_some((channel, note, missing))
+                    let unsaid = theirs.ended || theirs.same_again;
+                    (missing > 0).then_some((channel, note, missing, unsaid))
                 })
             })
     }

@@ -548,11 +548,15 @@ impl Ear {
         let sender = self.shadow.instrument();
         let mut missing = vec![0; 16 * 128];
         let mut more = 0;
-        for (channel, note, times) in self.receiver.missing_notes(sender) {
+        let mut which = Vec::new();
+        for (channel, note, times, unsaid) in self.receiver.missing_notes(sender) {
             let index = channel * 128 + note;
             missing[index] = times;
             let new = times.saturating_sub(self.agreed.missing[index]);
-            more += u64::from(new);
+            if new > 0 && !unsaid {
+                more += u64::from(new);
+                which.push((channel, note));
+            }
             let touched = self.shadow.note_touched(channel, note) > self.agreed.messages;
             let was_reset = self.receiver.resets() != self.agreed.own_resets;
             if new > 0 && !touched && !was_reset {
@@ -565,7 +569,8 @@ impl Ear {
         let may = skipped - self.agreed.skipped;
         if more > may {
             return Some(format!(
-                "{more} notes are silent since the last comparison, and {may} were too late"
+                "{more} notes are silent since the last comparison, and {may} were too late: \
+                 {which:?} (channel, note)"
             ));
         }
         self.agreed = Agreed {
