@@ -122,6 +122,15 @@ fn play(trials: impl Iterator<Item = Trial>, again: &str) -> Outcome {
             Ok(outcome) => total.add(&outcome),
             Err(what) => {
                 let seed = trial.seed;
+                println!(
+                    "FAIL {} enh={} str={} pol={:?} ans={} run={:?} {seed}: {what}",
+                    trial.budget.get(),
+                    trial.enhanced,
+                    trial.strangers,
+                    trial.policy,
+                    trial.answer.is_some(),
+                    trial.running_status
+                );
                 failed.push(format!(
                     "seed {seed}: {what}\n  in {trial:?}\n  again, packet by packet: \
                      NETMIDI_TRACE=1 NETMIDI_SEED={seed} NETMIDI_SCRIPTS=1 cargo test --release \

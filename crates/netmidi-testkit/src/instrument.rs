@@ -117,8 +117,9 @@ struct NoteState {
     /// One that was stacked has ended since the last note-on: which of them nobody can say, so the
     /// velocity means nothing.
     ended: bool,
-    /// While it sounded it was struck with the velocity that it had.
-    same_again: bool,
+    /// Since it began to sound, one that was stacked has ended, or it was struck with the velocity
+    /// that it had.
+    untold: bool,
 }
 
 /// The lower half of a fourteen-bit controller, seen from its upper half.
@@ -495,7 +496,7 @@ impl Instrument {
             ChannelMessage::NoteOn { note, velocity, .. } if velocity.get() > 0 => {
                 let note = &mut channel.notes[usize::from(note.get())];
                 let same = note.velocity == velocity.get();
-                note.same_again = note.count > 0 && (same || note.same_again);
+                note.untold = note.count > 0 && (same || note.untold);
                 note.count += 1;
                 note.velocity = velocity.get();
                 note.ended = false;
@@ -504,6 +505,7 @@ impl Instrument {
                 let note = &mut channel.notes[usize::from(note.get())];
                 note.count = note.count.saturating_sub(1);
                 note.ended = true;
+                note.untold = true;
             }
             ChannelMessage::PolyPressure { note, value, .. } => {
                 channel.poly_pressure[usize::from(note.get())] = Pressure {
@@ -878,8 +880,7 @@ impl Instrument {
                 let notes = own.notes.iter().zip(&theirs.notes).enumerate();
                 notes.filter_map(move |(note, (own, theirs))| {
                     let missing = theirs.count.saturating_sub(own.count);
-                    let unsaid = theirs.ended || theirs.same_again;
-                    (missing > 0).then_some((channel, note, missing, unsaid))
+                    (missing > 0).then_some((channel, note, missing, theirs.untold))
                 })
             })
     }

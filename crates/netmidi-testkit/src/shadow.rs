@@ -27,8 +27,6 @@ pub struct Shadow {
     /// After how many messages each note was struck or ended last, by channel.
     touched: Vec<[u64; 128]>,
     active_sense: u32,
-    /// A reset came after the last FE.
-    active_sense_reset: bool,
 }
 
 impl Default for Shadow {
@@ -49,7 +47,6 @@ impl Shadow {
             messages: 0,
             touched: vec![[0; 128]; 16],
             active_sense: 0,
-            active_sense_reset: false,
         }
     }
 
@@ -122,14 +119,10 @@ impl Shadow {
             self.messages += 1;
             if self.instrument.resets() > resets {
                 self.touched.fill([self.messages; 128]);
-                self.active_sense_reset = true;
             }
             match message {
                 Message::Channel(message) => self.touch(message),
-                Message::RealTime(RealTime::ActiveSensing) => {
-                    self.active_sense += 1;
-                    self.active_sense_reset = false;
-                }
+                Message::RealTime(RealTime::ActiveSensing) => self.active_sense += 1,
                 _ => {}
             }
         }
@@ -156,10 +149,10 @@ impl Shadow {
         self.touched[channel][note]
     }
 
-    /// How many FE there were, and whether a reset came after the last: then no journal tells.
+    /// How many FE there were.
     #[must_use]
-    pub const fn active_sense(&self) -> (u32, bool) {
-        (self.active_sense, self.active_sense_reset)
+    pub const fn active_sense(&self) -> u32 {
+        self.active_sense
     }
 
     /// The sender's instrument after the packet that was named last.
