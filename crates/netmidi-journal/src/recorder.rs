@@ -24,6 +24,10 @@ pub struct RecorderConfig {
     /// How long a lost note-on is worth playing late, in ticks of 100 µs: so long its log has Y=1.
     /// Default 500, which is 50 ms.
     pub play_window: u32,
+    /// Data octets of system exclusive messages that are kept until they are acknowledged, 640 at
+    /// most, which is the default. Journals that are shorter than 1,000 octets should have room for
+    /// them and for something else.
+    pub sysex_octets: usize,
 }
 
 impl Default for RecorderConfig {
@@ -31,6 +35,7 @@ impl Default for RecorderConfig {
         Self {
             enhanced: false,
             play_window: 500,
+            sysex_octets: system::SYSEX_ROOM,
         }
     }
 }
@@ -281,7 +286,9 @@ impl Recorder {
     pub fn sysex_room(&self) -> usize {
         self.system
             .as_ref()
-            .map_or(system::SYSEX_ROOM, |it| it.sysex_room())
+            .map_or(self.config.sysex_octets.min(system::SYSEX_ROOM), |it| {
+                it.sysex_room()
+            })
     }
 
     /// How many journals did not hold all of the history.
@@ -303,7 +310,9 @@ impl Recorder {
     }
 
     fn system(&mut self) -> &mut system::History {
-        self.system.get_or_insert_default()
+        let sysex_octets = self.config.sysex_octets;
+        self.system
+            .get_or_insert_with(|| Box::new(system::History::new(sysex_octets)))
     }
 
     fn record_system(&mut self, message: Message<'_>) {

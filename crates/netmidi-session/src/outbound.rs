@@ -12,6 +12,11 @@ use crate::time::Time;
 
 /// A journal leaves at least one octet in so many of the budget to the list.
 const LIST_SHARE: usize = 4;
+/// The most octets that a journal gets in a packet with commands.
+pub(crate) const fn journal_room(budget: PacketBudget) -> usize {
+    budget.get() - BEFORE_LIST - budget.get() / LIST_SHARE
+}
+
 /// A segment of a system exclusive message shorter than this waits for room in the journal.
 const SHORTEST_SEGMENT: usize = 64;
 /// What a segment costs in the list beside its data, where it comes first: head and tail.
@@ -296,11 +301,7 @@ impl Outbound {
 
     /// How many data octets of a system exclusive message the next packet may carry so that the
     /// journal can protect them; 0 to wait, `None` for as many as fit.
-    fn segment_cap(
-        &self,
-        message: &Message<'_>,
-        protection: &mut Protection,
-    ) -> Option<usize> {
+    fn segment_cap(&self, message: &Message<'_>, protection: &mut Protection) -> Option<usize> {
         let Message::SysEx(sysex) = message else {
             return None;
         };
@@ -363,9 +364,7 @@ mod tests {
             running: RunningStatus::Off,
             ssrc: Ssrc(7),
         };
-        let emitted = outbound
-            .emit(Time::ZERO, &mut draft, &mut off)
-            .unwrap()?;
+        let emitted = outbound.emit(Time::ZERO, &mut draft, &mut off).unwrap()?;
         out.truncate(emitted.len);
         Some(out)
     }

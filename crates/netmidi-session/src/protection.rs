@@ -8,6 +8,7 @@ use netmidi_journal::{Form, Recorder, RecorderConfig, Written};
 use netmidi_wire::{Feedback, RtpTimestamp, SeqNum};
 
 use crate::config::{Config, JournalPolicy};
+use crate::outbound::journal_room;
 use crate::time::Time;
 
 /// When guard packets follow the last packet with commands, as long as that is not acknowledged
@@ -125,6 +126,9 @@ impl Protection {
         } else if self.recorder.is_none() {
             let mut how = RecorderConfig::default();
             how.enhanced = config.enhanced_controllers;
+            how.sysex_octets = how
+                .sysex_octets
+                .min(journal_room(config.packet_budget) * 3 / 5);
             self.recorder = Some(Box::new(Recorder::new(how, next)));
             self.acknowledging = false;
         }

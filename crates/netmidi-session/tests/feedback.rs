@@ -68,14 +68,21 @@ fn the_first_packet_is_told_at_once_then_every_20_ms_and_the_last_of_all() {
     }
     stand.pass(1000);
     // The eleventh came 50 ms after the first.
-    assert_eq!(told(&mut stand, 0, first), [(0, 0), (20, 3), (40, 7), (60, 10)]);
+    assert_eq!(
+        told(&mut stand, 0, first),
+        [(0, 0), (20, 3), (40, 7), (60, 10)]
+    );
     // Nothing new, nothing told.
     stand.packet(first, "01f8");
     stand.pass(10_000);
     assert_eq!(stand.feedback(), []);
     let seq = stand.peer.seq;
     stand.journal("01f8");
-    assert_eq!(told(&mut stand, 11_055, seq), [(0, 0)], "at once after a pause");
+    assert_eq!(
+        told(&mut stand, 11_055, seq),
+        [(0, 0)],
+        "at once after a pause"
+    );
 }
 
 #[test]
@@ -187,7 +194,11 @@ fn feedback_that_makes_no_sense_changes_nothing() {
     for (upper, lower) in ignored {
         let before = stand.stats().feedback_ignored;
         stand.rs(upper, lower);
-        assert_eq!(stand.stats().feedback_ignored, before + 1, "{upper} {lower}");
+        assert_eq!(
+            stand.stats().feedback_ignored,
+            before + 1,
+            "{upper} {lower}"
+        );
     }
     stand.pass(250);
     assert_eq!(stand.times(since), [25, 100, 200]);
@@ -228,7 +239,11 @@ fn nobody_else_can_acknowledge() {
     assert_eq!(stand.times(since), [25, 100]);
     let theirs = stand.session.participant_stats(id).unwrap();
     assert_eq!((theirs.feedback_received, theirs.feedback_ignored), (1, 1));
-    assert_eq!(stand.stats().feedback_received, 1, "the one of the introduction");
+    assert_eq!(
+        stand.stats().feedback_received,
+        1,
+        "the one of the introduction"
+    );
 }
 
 #[test]

@@ -527,8 +527,9 @@ impl Ear {
 
     /// What is not equal; if nothing is, that is noted.
     fn difference(&mut self, pair: &Pair, newest: SeqNum) -> Option<String> {
-        let [_, stats] = self.stats(pair);
-        let lost = stats.sysex_lost + stats.sysex_abandoned;
+        let [sent, stats] = self.stats(pair);
+        // Either side counts those that nobody can bring back.
+        let lost = stats.sysex_lost + stats.sysex_abandoned + sent.sysex_unprotected;
         let tolerance = Tolerance::REPAIRED.with_missing_sysex(lost as usize);
         self.shadow.upto(newest);
         let sender = self.shadow.instrument();
@@ -601,7 +602,8 @@ impl Ear {
         let [sent, received] = self.stats(pair);
         self.outcome.silent = received.notes_skipped;
         self.outcome.overflow = sent.journal_overflow;
-        self.outcome.sysex_lost = received.sysex_lost + received.sysex_abandoned;
+        self.outcome.sysex_lost =
+            received.sysex_lost + received.sysex_abandoned + sent.sysex_unprotected;
         self.shadow.all();
         if let Some(newest) = self.shadow.newest()
             && let Some(what) = self.difference(pair, newest)

@@ -323,6 +323,14 @@ pub(crate) mod sent {
     }
 
     impl History {
+        /// Keeps so many data octets of system exclusive messages.
+        pub(crate) fn new(sysex_octets: usize) -> Self {
+            Self {
+                sysex: sysex::sent::History::new(sysex_octets),
+                ..Self::default()
+            }
+        }
+
         /// Records a message of this kind, but not a system exclusive one.
         pub(crate) fn record(&mut self, message: Message<'_>, packet: u64) {
             match message {

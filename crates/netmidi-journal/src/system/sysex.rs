@@ -1012,10 +1012,11 @@ pub(crate) mod sent {
         items: Vec<Item>,
         /// The pieces of all items, in their order.
         pieces: Vec<Piece>,
-        /// The octets of all pieces, at most [`MAX_DATA`](Self::MAX_DATA).
+        /// The octets of all pieces, at most `max_data`.
         data: Vec<u8>,
         open: Option<Open>,
         dropped: u64,
+        max_data: usize,
     }
 
     /// A message of which something is unacknowledged.
@@ -1069,13 +1070,21 @@ pub(crate) mod sent {
         /// Pieces at most; a message in more packets is acknowledged in larger steps.
         const MAX_PIECES: usize = 64;
 
+        /// Keeps so many octets, and no more than [`MAX_DATA`](Self::MAX_DATA).
+        pub(crate) fn new(max_data: usize) -> Self {
+            Self {
+                max_data: max_data.min(Self::MAX_DATA),
+                ..Self::default()
+            }
+        }
+
         /// How many more octets can be kept.
         pub(crate) fn room(&self) -> usize {
             let has_log = self.open_item().is_some();
             if self.items.len() >= Self::MAX_LOGS && !has_log {
                 return 0;
             }
-            Self::MAX_DATA - self.data.len()
+            self.max_data.saturating_sub(self.data.len())
         }
 
         /// Messages that could not be kept until they were acknowledged.
@@ -1258,14 +1267,14 @@ pub(crate) mod sent {
                 // Once, so that no message takes memory for this.
                 self.items.reserve(Self::MAX_LOGS);
                 self.pieces.reserve(Self::MAX_PIECES + Self::MAX_LOGS);
-                self.data.reserve(Self::MAX_DATA);
+                self.data.reserve(self.max_data);
             }
             if is_new && self.items.len() >= Self::MAX_LOGS {
                 self.drop_oldest();
             }
             let least = |item: &Item| item.len.min(Self::SHORTENED);
             let least: usize = self.items.iter().map(least).sum();
-            let fits = octets.len() + least <= Self::MAX_DATA;
+            let fits = octets.len() + least <= self.max_data;
             let kept = if fits {
                 octets
             } else {
@@ -1289,7 +1298,7 @@ pub(crate) mod sent {
                 self.shorten(self.items.len() - 1, 0);
             }
             let mut oldest = 0;
-            while self.data.len() + kept.len() > Self::MAX_DATA && oldest < self.items.len() {
+            while self.data.len() + kept.len() > self.max_data && oldest < self.items.len() {
                 self.shorten(oldest, Self::SHORTENED);
                 oldest += 1;
             }
