@@ -44,7 +44,8 @@ pub(crate) const DEFECTS: [Defect; 10] = [
     },
     Defect {
         name: "Q: S read as T",
-        does: "with S=1 it reads three octets of TIMETOOLS that are not there; what follows is lost",
+        does: "it takes S for T: with S=1 it reads three octets of TIMETOOLS that are not there, and \
+               what follows is lost",
         leaves_out: true,
         apply: sequencer_s_as_t,
         packet: "80610102000013880badf00d40c000f09005d00000",
