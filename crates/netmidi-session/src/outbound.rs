@@ -296,11 +296,7 @@ impl Outbound {
 
     /// How many data octets of a system exclusive message the next packet may carry so that the
     /// journal can protect them; 0 to wait, `None` for as many as fit.
-    fn segment_cap(
-        &self,
-        message: &Message<'_>,
-        protection: &mut Protection,
-    ) -> Option<usize> {
+    fn segment_cap(&self, message: &Message<'_>, protection: &mut Protection) -> Option<usize> {
         let Message::SysEx(sysex) = message else {
             return None;
         };
@@ -363,9 +359,7 @@ mod tests {
             running: RunningStatus::Off,
             ssrc: Ssrc(7),
         };
-        let emitted = outbound
-            .emit(Time::ZERO, &mut draft, &mut off)
-            .unwrap()?;
+        let emitted = outbound.emit(Time::ZERO, &mut draft, &mut off).unwrap()?;
         out.truncate(emitted.len);
         Some(out)
     }

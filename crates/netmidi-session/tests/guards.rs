@@ -171,7 +171,14 @@ fn after_minutes_asleep_guards_do_not_come_all_at_once() {
     let late = 50_000;
     assert_eq!(
         stand.times(since),
-        [late, late + 100, late + 300, late + 700, late + 1700, late + 2700]
+        [
+            late,
+            late + 100,
+            late + 300,
+            late + 700,
+            late + 1700,
+            late + 2700
+        ]
     );
 }
 
@@ -221,7 +228,8 @@ fn a_lost_last_note_off_is_repaired_without_another_note() {
     let mut pair = Pair::joined(quality, quality, 1, a, b);
     pair.run_for(Duration::from_secs(5), &mut |_, _| {});
     let send = |pair: &mut Pair, octets: [u8; 3]| {
-        pair.send(Side::A, Message::parse(&octets).unwrap()).unwrap();
+        pair.send(Side::A, Message::parse(&octets).unwrap())
+            .unwrap();
     };
     send(&mut pair, [0x90, 60, 100]);
     pair.run_for(Duration::from_secs(1), &mut |_, _| {});
@@ -252,7 +260,9 @@ fn where_nothing_is_lost_and_answers_are_quick_no_guard_is_sent() {
     let (a, b) = (Config::new("a"), Config::new("b"));
     let mut pair = Pair::joined(quality, quality, 1, a, b);
     pair.run_for(Duration::from_secs(5), &mut |_, _| {});
-    let before = pair.session(Side::A).participant_stats(pair.participant(Side::A));
+    let before = pair
+        .session(Side::A)
+        .participant_stats(pair.participant(Side::A));
     let before = before.unwrap().guards_sent;
     for n in 0..500u32 {
         let on = if n % 2 == 0 { 0x90 } else { 0x80 };
@@ -262,6 +272,8 @@ fn where_nothing_is_lost_and_answers_are_quick_no_guard_is_sent() {
         pair.run_for(wait, &mut |_, _| {});
     }
     pair.run_for(Duration::from_secs(2), &mut |_, _| {});
-    let after = pair.session(Side::A).participant_stats(pair.participant(Side::A));
+    let after = pair
+        .session(Side::A)
+        .participant_stats(pair.participant(Side::A));
     assert_eq!(after.unwrap().guards_sent, before);
 }

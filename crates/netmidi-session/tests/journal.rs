@@ -24,7 +24,10 @@ fn channels(payload: &str) -> (bool, Vec<u8>) {
     let octets = from_hex(payload);
     assert_eq!(octets[0], 0x40, "a guard: {payload}");
     let journal = Journal::parse(&octets[1..]).unwrap();
-    let channels = (&journal).into_iter().map(|it| it.channel.index()).collect();
+    let channels = (&journal)
+        .into_iter()
+        .map(|it| it.channel.index())
+        .collect();
     (journal.s(), channels)
 }
 

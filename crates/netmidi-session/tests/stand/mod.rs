@@ -156,10 +156,7 @@ impl Stand {
 
     /// Only their times, counted from `since`, in milliseconds since the start.
     pub(crate) fn times(&mut self, since: u64) -> Vec<u64> {
-        self.midi()
-            .into_iter()
-            .map(|(at, ..)| at - since)
-            .collect()
+        self.midi().into_iter().map(|(at, ..)| at - since).collect()
     }
 
     /// Feedback sent since the last call: milliseconds since the start and octets from the fourth on.
