@@ -11,7 +11,7 @@ mod stand;
 use netmidi_message::Message;
 use netmidi_session::{LocalPort, Time};
 use netmidi_testkit::ScriptedPeer;
-use netmidi_wire::{Feedback, SeqNum};
+use netmidi_wire::{Feedback, RtpTimestamp, SeqNum};
 use stand::{Stand, hex};
 
 /// When feedback was sent and about which packet, both counted from a beginning.
@@ -73,7 +73,8 @@ fn the_first_packet_is_told_at_once_then_every_20_ms_and_the_last_of_all() {
         [(0, 0), (20, 3), (40, 7), (60, 10)]
     );
     // Nothing new, nothing told.
-    stand.packet(first, "01f8");
+    stand.packet_at(first, RtpTimestamp(100_000), "01f8");
+    assert_eq!(stand.stats().duplicates, 1);
     stand.pass(10_000);
     assert_eq!(stand.feedback(), []);
     let seq = stand.peer.seq;
@@ -167,13 +168,15 @@ fn an_acknowledgement_moves_the_checkpoint_and_takes_out_what_is_before_it() {
     let expected = format!("42c00520{}000a4800074081f0bce4", hex(note));
     assert_eq!(sent[2].2, expected);
     stand.acknowledge(note);
-    stand.send(&["f8"]);
-    let (.., payload) = stand.midi().pop().unwrap();
-    assert_eq!(payload[8..12], hex(volume), "{payload}");
+    stand.send(&["d010"]);
+    let (_, pressure, payload) = stand.midi().pop().unwrap();
+    let expected = format!("42d01020{}0009c0050000808740", hex(volume));
+    assert_eq!(payload, expected, "P and C are left");
     stand.acknowledge(program);
-    stand.send(&["f8"]);
+    stand.send(&["d011"]);
     let (.., payload) = stand.midi().pop().unwrap();
-    assert_eq!(payload.len(), 2 * (2 + 3) + 8, "a clock is left: {payload}");
+    let expected = format!("42d01120{}00040210", hex(pressure));
+    assert_eq!(payload, expected, "T is left");
 }
 
 #[test]

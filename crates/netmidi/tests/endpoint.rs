@@ -81,6 +81,14 @@ impl Client {
         }
     }
 
+    fn acknowledge(&self, seq: u16) {
+        let mut packet = b"\xFF\xFFRS".to_vec();
+        packet.extend(self.ssrc.to_be_bytes());
+        packet.extend(seq.to_be_bytes());
+        packet.extend([0, 0]);
+        self.socket.send_to(&packet, self.to.control).unwrap();
+    }
+
     fn play(&mut self, list: &[u8]) {
         self.play_with(list, &[]);
     }
@@ -357,6 +365,65 @@ async fn what_a_lost_packet_did_is_put_right() {
     assert!(matches!(
         next(&mut endpoint).await,
         Some(Event::Disconnected { .. })
+    ));
+}
+
+/// An RTP packet: its number and what follows the header.
+fn midi(octets: &[u8]) -> (u16, &[u8]) {
+    assert_eq!(octets[0], 0x80, "{octets:02x?}");
+    (u16::from_be_bytes([octets[2], octets[3]]), &octets[12..])
+}
+
+#[tokio::test]
+async fn a_note_is_guarded_until_it_is_acknowledged_and_journals_can_be_switched_off() {
+    let (mut endpoint, addresses) = endpoint(|config| config.journal = JournalPolicy::Auto).await;
+    let mut client = Client::new(1, addresses);
+    client.join().await;
+    let peer = connected(&mut endpoint).await;
+    let handle = endpoint.handle();
+    // The first packet makes MIDI flow; what answers it introduces journals.
+    client.play(&[0xF8]);
+    let introduction = client.receive().await.unwrap();
+    let (first, payload) = midi(&introduction);
+    assert_eq!(payload[..2], [0x40, 0]);
+    client.acknowledge(first);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+
+    let note = Message::parse(&[0x90, 60, 100]).unwrap();
+    handle.send(peer.id, note).unwrap();
+    // The note, and as nobody acknowledges it, its guard.
+    let mut sent = Vec::new();
+    while sent.len() < 2 {
+        let packet = client.receive().await.unwrap();
+        let (seq, payload) = midi(&packet);
+        // An introduction may have been on its way.
+        if payload[..2] != [0x40, 0] || !sent.is_empty() {
+            sent.push((seq, payload.to_vec()));
+        }
+    }
+    assert_eq!(sent[0].1[..4], [0x43, 0x90, 60, 100]);
+    assert_eq!(sent[1].0, sent[0].0.wrapping_add(1));
+    assert_eq!(sent[1].1[..2], [0x40, 0x20], "a journal with a channel");
+    client.acknowledge(sent[1].0);
+    let stats = handle.stats().await.unwrap();
+    assert!(stats.peers[0].1.guards_sent >= 2);
+    assert_eq!(stats.peers[0].1.feedback_sent, 1, "about the clock");
+
+    handle.set_journal(peer.id, JournalPolicy::Off).unwrap();
+    handle.send(peer.id, note).unwrap();
+    loop {
+        let packet = client.receive().await.unwrap();
+        let (_, payload) = midi(&packet);
+        if payload[0] & 0x0F > 0 {
+            assert_eq!(payload, [3, 0x90, 60, 100]);
+            break;
+        }
+    }
+    assert_eq!(client.receive().await, None, "no guard");
+    handle.disconnect(peer.id).unwrap();
+    assert!(matches!(
+        handle.set_journal(peer.id, JournalPolicy::Full),
+        Err(SendError::NotConnected { .. })
     ));
 }
 
