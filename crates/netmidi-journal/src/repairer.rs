@@ -107,8 +107,9 @@ pub struct Repairer {
     previous: u64,
     /// The packet whose loss may not be repaired to the end.
     catching_up: Option<u64>,
-    /// The packet that ended the first loss since all was known to be repaired.
-    unsettled: Option<u64>,
+    /// The first such packet since everything was last known to be repaired: losses may follow each
+    /// other faster than they are repaired to the end.
+    unsettled_since: Option<u64>,
     /// Whether the first packet was the first that the sender sent, so that its counts begin
     /// where ours do.
     from_start: bool,
@@ -137,7 +138,7 @@ impl Repairer {
             arrival: Arrival::First,
             previous: 0,
             catching_up: None,
-            unsettled: None,
+            unsettled_since: None,
             from_start: false,
             channels: [const { None }; 16],
             system: None,
@@ -168,7 +169,7 @@ impl Repairer {
             .is_some_and(|gap| ext - gap.min(ext) > MAX_CATCH_UP)
         {
             self.catching_up = None;
-            self.unsettled = None;
+            self.unsettled_since = None;
         }
     }
 
@@ -199,19 +200,19 @@ impl Repairer {
                 // One that begins behind its own packet says nothing.
                 if checkpoint <= self.stamp.ext {
                     self.catching_up = None;
-                    self.unsettled = None;
+                    self.unsettled_since = None;
                 }
                 return out.done;
             }
             out.catching_up = Some(gap);
-            out.unsettled_since = self.unsettled;
+            out.unsettled_since = self.unsettled_since;
         } else {
             let settled = self.catching_up.is_none();
-            out.unsettled_since = self.unsettled;
+            out.unsettled_since = self.unsettled_since;
             self.catching_up = (!empty).then_some(self.stamp.ext);
-            self.unsettled = self
+            self.unsettled_since = self
                 .catching_up
-                .and_then(|gap| self.unsettled.or(Some(gap)));
+                .map(|gap| self.unsettled_since.unwrap_or(gap));
             if let Some(system) = &mut self.system {
                 system.sysex.lose();
             }
