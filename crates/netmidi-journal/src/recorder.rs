@@ -355,6 +355,9 @@ impl Recorder {
             let complete = true;
             return Some(Written { len, complete });
         }
+        if let Some(system) = &mut self.system {
+            system.shorten_sysex(out.len() / 2);
+        }
         let selection = self.select(view, out.len())?;
         let len = self.compose(view, Form::Full, &selection, out)?;
         let complete = !self.omit_except(&selection);
@@ -511,7 +514,10 @@ impl Recorder {
                     channel::Piece::Controls(set) if set & channel::SAFETY != 0 => {
                         (Rank::Safety, 0)
                     }
-                    channel::Piece::Note(_) => (Rank::Notes, u64::MAX - packet),
+                    // Without its count a stacked note would end with its first note-off.
+                    channel::Piece::Note(_) | channel::Piece::Count(_) => {
+                        (Rank::Notes, u64::MAX - packet)
+                    }
                     channel::Piece::Program | channel::Piece::Wheel | channel::Piece::Pressure => {
                         (Rank::Short, 0)
                     }
@@ -520,8 +526,7 @@ impl Recorder {
                     }
                     channel::Piece::Controls(_)
                     | channel::Piece::Parameter(_)
-                    | channel::Piece::Selection
-                    | channel::Piece::Count(_) => (Rank::Usual, packet),
+                    | channel::Piece::Selection => (Rank::Usual, packet),
                 };
                 tell(rank, order, Place::Channel(index, piece), len);
             });
@@ -530,7 +535,8 @@ impl Recorder {
             system.pieces(view, |piece, packet, len, resets| {
                 let (rank, order) = match piece {
                     _ if resets => (Rank::Safety, 0),
-                    system::Piece::SysEx(_) => (Rank::Usual, packet),
+                    // All of them, in their order: they have been shortened to fit.
+                    system::Piece::SysEx(_) => (Rank::Safety, packet),
                     _ => (Rank::Short, 0),
                 };
                 tell(rank, order, Place::System(piece), len);

@@ -397,6 +397,10 @@ pub(crate) mod sent {
         }
 
         /// How many more data octets of system exclusive messages can be kept.
+        pub(crate) fn shorten_sysex(&mut self, octets: usize) {
+            self.sysex.shorten_to(octets);
+        }
+
         pub(crate) fn sysex_room(&self) -> usize {
             self.sysex.room()
         }

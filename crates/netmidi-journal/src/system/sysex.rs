@@ -144,7 +144,7 @@ pub(crate) mod receiver {
     use crate::system::{LogData, SystemJournal};
 
     /// How many of the last messages are remembered.
-    const MAX_RECENT: usize = 32;
+    const MAX_RECENT: usize = 48;
     /// Octets of them that are remembered, all together.
     const MAX_RECENT_OCTETS: usize = 2 * 1024;
     /// Octets of one of them that are remembered, its last ones: a log never shows more.
@@ -387,11 +387,10 @@ pub(crate) mod receiver {
                 .unwrap_or_default();
             if self.recent.capacity() == 0 {
                 // Once, so that no message takes memory for this.
-                self.recent.reserve_exact(MAX_RECENT + 1);
-                self.tails
-                    .octets
-                    .reserve_exact(MAX_RECENT_OCTETS + MAX_TAIL);
+                self.recent.reserve_exact(MAX_RECENT);
+                self.tails.octets.reserve_exact(MAX_RECENT_OCTETS);
             }
+            self.forget_oldest(1, tail.len());
             let tail = self.tails.push(tail.iter().copied());
             self.recent.push_back(Recent {
                 ext,
@@ -402,12 +401,13 @@ pub(crate) mod receiver {
                 received,
                 matched: false,
             });
-            self.forget_oldest();
         }
 
-        /// Keeps to the bounds.
-        fn forget_oldest(&mut self) {
-            while self.recent.len() > MAX_RECENT || self.tails.octets.len() > MAX_RECENT_OCTETS {
+        /// Keeps to the bounds when so much more is to be remembered.
+        fn forget_oldest(&mut self, messages: usize, octets: usize) {
+            while self.recent.len() + messages > MAX_RECENT
+                || self.tails.octets.len() + octets > MAX_RECENT_OCTETS
+            {
                 let Some(oldest) = self.recent.pop_front() else {
                     break;
                 };
@@ -439,7 +439,7 @@ pub(crate) mod receiver {
                 }
             }
 
-            self.forget_oldest();
+            self.forget_oldest(0, 0);
             let (known, last_known) = self.known_part(logs, out);
             let (from, end, newest) = self.received_part(logs, known, &mut told, out);
             accounted = accounted.wrapping_add(told.lost);
@@ -625,7 +625,12 @@ pub(crate) mod receiver {
                 it.ext >= out.checkpoint && it.is(log, &self.tails) && !it.is_repeated_by(log, out)
             };
             let rest = self.recent.iter().skip(from);
-            rest.clone().position(known).map(|at| from + at)
+            // Of equal ones that with the same number, where numbers agree.
+            let numbered = |it: &Recent| known(it) && log.count == Some(it.count);
+            let found = rest.clone().position(numbered).filter(|_| self.counted);
+            found
+                .or_else(|| rest.clone().position(known))
+                .map(|at| from + at)
         }
 
         /// Notes that the log means this message. Returns the own number of it, and takes over the
@@ -1324,6 +1329,18 @@ pub(crate) mod sent {
             }
         }
 
+        /// Shortens the oldest logs until all take no more than so many octets, as far as that
+        /// goes: a log that is left out would leave the receiver with half a message.
+        pub(crate) fn shorten_to(&mut self, octets: usize) {
+            let mut oldest = 0;
+            while oldest < self.items.len()
+                && self.items.iter().map(Item::log_len).sum::<usize>() > octets
+            {
+                self.shorten(oldest, Self::SHORTENED);
+                oldest += 1;
+            }
+        }
+
         /// Leaves only the last octets of the item with this index.
         fn shorten(&mut self, index: usize, to: usize) {
             let Self {
@@ -1399,6 +1416,15 @@ pub(crate) mod sent {
             self.items.remove(0);
             self.data.drain(..item.len);
             self.pieces.drain(..item.pieces);
+        }
+    }
+
+    impl Item {
+        /// Octets of its log.
+        fn log_len(&self) -> usize {
+            let first = u32::try_from(self.first).unwrap_or(u32::MAX);
+            let first = FirstIndex::from_low_bits(first);
+            2 + if self.first > 0 { first_len(first) } else { 0 } + self.len
         }
     }
 
