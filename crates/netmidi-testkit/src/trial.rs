@@ -20,7 +20,7 @@ use crate::shadow::Shadow;
 
 /// After the loss has fallen to a fifth or less, or the playing has ended, everything is equal
 /// within this time (docs/journal.md).
-pub const GUARD_TIME: Duration = Duration::from_secs(15);
+pub const GUARD_TIME: Duration = Duration::from_secs(6);
 
 /// What is played, and over what.
 #[derive(Clone, Debug)]
