@@ -38,6 +38,8 @@ const MAX_INTRODUCTIONS: u8 = 5;
 /// How long system exclusive data waits for room in the history: this long at least, and longer
 /// where acknowledgements take longer.
 const SHORTEST_STALL: Duration = Duration::from_millis(100);
+/// An acknowledgement that took longer counts as if it had taken so long.
+const LONGEST_ANSWER: Duration = Duration::from_secs(1);
 /// Who takes longer to acknowledge does so by the clock, once a second for instance, and not by what
 /// arrives. ...
 const PROMPT: Duration = Duration::from_millis(300);
@@ -263,7 +265,8 @@ impl Protection {
             && seq.distance_from(probed) >= 0
         {
             self.probe = None;
-            let took = now.since(at);
+            // One that comes after an outage of minutes is not how long they take.
+            let took = now.since(at).min(LONGEST_ANSWER);
             self.answer_time = Some(match self.answer_time {
                 Some(average) => (average * 7 + took) / 8,
                 None => took,

@@ -161,6 +161,34 @@ fn an_old_acknowledgement_does_not_end_them() {
 }
 
 #[test]
+fn what_a_full_journal_left_out_comes_as_soon_as_there_is_room() {
+    let mut stand = Stand::proven(|_| {});
+    for channel in 0..8 {
+        for control in 0..64 {
+            stand.send(&[&format!("b{channel:x}{control:02x}40")]);
+        }
+    }
+    let mut last = stand.midi().pop().unwrap().1;
+    assert!(stand.stats().journal_overflow > 0);
+    // No time passes: each answer is followed by one guard, until all has been told.
+    let mut guards = 0;
+    loop {
+        stand.acknowledge(last);
+        let sent = stand.midi();
+        let Some((_, seq, _)) = sent.last() else {
+            break;
+        };
+        assert_eq!(sent.len(), 1, "one for each");
+        last = *seq;
+        guards += 1;
+        assert!(guards < 20, "without end");
+    }
+    assert!(guards > 0);
+    stand.pass(10_000);
+    assert_eq!(stand.midi(), [], "all is told and acknowledged");
+}
+
+#[test]
 fn after_minutes_asleep_guards_do_not_come_all_at_once() {
     let mut stand = Stand::proven(|_| {});
     stand.send(&["803c40"]);

@@ -73,7 +73,9 @@ fn we_close(stand: &mut Stand) {
 }
 
 /// How a peer goes, and what is told of it.
-const WAYS: [(fn(&mut Stand), &[&str]); 5] = [
+type Way = (fn(&mut Stand), &'static [&'static str]);
+
+const WAYS: [Way; 5] = [
     (say_bye, &["Left Bye"]),
     (fall_silent, &["Left Silent"]),
     (come_back, &["Left Replaced", "Joined"]),

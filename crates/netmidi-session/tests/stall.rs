@@ -147,6 +147,18 @@ fn the_wait_is_three_times_as_long_as_acknowledgements_take() {
 }
 
 #[test]
+fn an_outage_of_minutes_is_not_how_long_acknowledgements_take() {
+    let mut stand = answering_after(1);
+    stand.send(&["b00740"]);
+    stand.sleep(50_000);
+    let note = stand.midi().pop().unwrap().1;
+    stand.acknowledge(note);
+    // An eighth of a second, three times.
+    let (wait, _) = unanswered(stand, 1500)[1];
+    assert!((375..=380).contains(&wait), "{wait}");
+}
+
+#[test]
 fn who_acknowledges_by_the_clock_is_not_waited_for_longer_than_a_midi_cable_takes() {
     let counts = unanswered(answering_after(1000), 1500);
     assert_eq!(counts[1].0, 200, "{counts:?}");

@@ -24,3 +24,36 @@ fn random_scripts_hold() {
         session_script(&script);
     }
 }
+
+#[test]
+fn random_scripts_hold_once_somebody_has_joined() {
+    let mut rng = Rng::new(8);
+    for _ in 0..20_000 {
+        let mut script = vec![
+            rng.octet(),
+            0x00,
+            0,
+            0x00,
+            1,
+            0x0F,
+            1,
+            2,
+            1,
+            1,
+            0,
+            0,
+            0,
+            0x0E,
+            0,
+        ];
+        for _ in 0..rng.index(60) {
+            // What a peer sends, time, and calls, of which each has its octets; then some at random.
+            let op = [0x0F, 0x0F, 0x0F, 0x06, 0x0A, 0x0E, 0x09, 0x0C][rng.index(8)];
+            script.extend([op, u8::from(op == 0x0F && rng.percent(50)), rng.octet()]);
+            for _ in 0..rng.index(6) {
+                script.push(rng.octet());
+            }
+        }
+        session_script(&script);
+    }
+}

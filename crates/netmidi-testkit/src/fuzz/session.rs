@@ -2,11 +2,18 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use netmidi_message::Message;
-use netmidi_session::{Config, Event, LocalPort, PairId, ParticipantId, Session, Time};
-use netmidi_wire::{ClockCount, ClockTicks, Datagram, ExchangeKind, PacketBudget, SeqNum};
+use netmidi_journal::Journal;
+use netmidi_message::{Message, SysEx};
+use netmidi_session::{
+    Config, Event, JournalPolicy, LocalPort, PairId, ParticipantId, Session, Time,
+    UndefinedCommands,
+};
+use netmidi_wire::{
+    ClockCount, ClockTicks, Control, Datagram, ExchangeKind, PacketBudget, RtpHeader, RtpTimestamp,
+    SeqNum,
+};
 
 use crate::peer::{ScriptedPeer, transmits};
 
@@ -44,7 +51,13 @@ pub fn session_script(data: &[u8]) {
     config.max_queued_octets = 4096;
     config.max_sysex = 64;
     config.packet_budget = PacketBudget::MIN;
-    let mut session = Session::new(config, u64::from(script.octet()), Time::ZERO).unwrap();
+    let seed = script.octet();
+    config.journal = policy(seed >> 6);
+    config.silence_on_leave = seed & 0x20 == 0;
+    if seed & 0x10 != 0 {
+        config.undefined = UndefinedCommands::Carry;
+    }
+    let mut session = Session::new(config, u64::from(seed), Time::ZERO).unwrap();
     let mut peers: Vec<ScriptedPeer> = (0..6).map(ScriptedPeer::new).collect();
     // One that shares its host and port with another, one that shares its SSRC.
     peers[4].control = peers[0].control;
@@ -105,7 +118,7 @@ pub fn session_script(data: &[u8]) {
             }
             9 => {
                 now = now + Duration::from_millis(u64::from(script.octet()) * 300);
-                session.handle_timeout(now);
+                check.pass(&mut session, now);
                 continue;
             }
             10 | 11 => {
@@ -129,6 +142,69 @@ pub fn session_script(data: &[u8]) {
                 }
                 continue;
             }
+            15 => match script.octet() % 8 {
+                // Feedback about what was sent, in either half or in both.
+                0 | 1 => {
+                    let last = check.last_sent.get(&peer.data).copied();
+                    let back = script.octet();
+                    let seq = last.unwrap_or(SeqNum(0)).0.wrapping_sub(back.into());
+                    let mut feedback = peer.feedback(SeqNum(seq));
+                    match script.octet() % 4 {
+                        0 => {}
+                        1 => feedback[10..].copy_from_slice(&[0x12, 0x34]),
+                        2 => feedback[8..].rotate_right(2),
+                        _ => feedback[10..].copy_from_slice(&seq.to_be_bytes()),
+                    }
+                    feedback
+                }
+                // A packet with a journal that begins a little before it.
+                2 | 3 => {
+                    peer.seq = peer.seq.wrapping_add(u16::from(script.octet() % 4));
+                    let back = u16::from(script.octet() % 8);
+                    let checkpoint = peer.seq.0.wrapping_sub(back).to_be_bytes();
+                    let mut packet = peer.packet(now, &[]);
+                    packet.pop();
+                    let len = script.octet() % 16;
+                    packet.push(0x40 | len);
+                    packet.extend(script.octets(len.into()));
+                    packet.push(script.octet());
+                    packet.extend(checkpoint);
+                    let len = usize::from(script.octet());
+                    packet.extend(script.octets(len));
+                    packet
+                }
+                4 => {
+                    let policy = policy(script.octet());
+                    if let Some(id) = check.connected.first() {
+                        // It may be leaving.
+                        let _ = session.set_journal_policy(now, *id, policy);
+                    }
+                    continue;
+                }
+                5 => {
+                    now = now + Duration::from_millis(u64::from(script.octet()));
+                    check.pass(&mut session, now);
+                    continue;
+                }
+                // One that comes late.
+                6 => {
+                    let seq = peer.seq.0.wrapping_sub((script.octet() % 8).into());
+                    let header = RtpHeader::midi(SeqNum(seq), RtpTimestamp(0), peer.ssrc);
+                    let mut packet = vec![0; RtpHeader::LEN];
+                    header.encode(&mut packet).unwrap();
+                    let len = usize::from(script.octet());
+                    packet.extend(script.octets(len));
+                    packet
+                }
+                // A dump.
+                _ => {
+                    let data = vec![script.octet() & 0x7F; usize::from(script.octet()) * 8];
+                    if let (Some(id), Some(sysex)) = (check.connected.first(), SysEx::new(&data)) {
+                        let _ = session.send(now, *id, sysex.into());
+                    }
+                    continue;
+                }
+            },
             _ => {
                 check.drain(&mut session);
                 continue;
@@ -160,16 +236,40 @@ pub fn session_script(data: &[u8]) {
     );
 }
 
+fn policy(octet: u8) -> JournalPolicy {
+    match octet % 3 {
+        0 => JournalPolicy::Auto,
+        1 => JournalPolicy::Full,
+        _ => JournalPolicy::Off,
+    }
+}
+
 /// What must hold of everything that a session puts out.
 #[derive(Default)]
 struct Check {
     connected: BTreeSet<ParticipantId>,
     seen: BTreeSet<ParticipantId>,
+    /// The number of the last packet that went to an address.
+    last_sent: BTreeMap<SocketAddr, SeqNum>,
 }
 
 impl Check {
+    /// Time passes, and what is due is done.
+    fn pass(&self, session: &mut Session, now: Time) {
+        session.handle_timeout(now);
+        let next = session.poll_timeout();
+        assert!(next.is_none_or(|next| next > now), "asked for the past");
+        for id in &self.connected {
+            if let Some(stats) = session.participant_stats(*id) {
+                let (told, came) = (stats.feedback_sent, stats.packets_received);
+                assert!(told <= came, "{told} times told that {came} packets came");
+                assert!(stats.journals_sent <= stats.packets_sent);
+            }
+        }
+    }
+
     fn drain(&mut self, session: &mut Session) {
-        for (_, octets) in transmits(session) {
+        for (transmit, octets) in transmits(session) {
             assert!(
                 octets.len() <= PacketBudget::MIN.get(),
                 "{} octets",
@@ -179,6 +279,12 @@ impl Check {
                 Ok(Datagram::Rtp(packet)) => {
                     let section = packet.command_section().expect("what is sent can be read");
                     assert_eq!(section.anomaly(), None);
+                    let journal = section.journal().map(Journal::parse);
+                    assert!(journal.is_none_or(|it| it.is_ok()), "and its journal");
+                    self.last_sent.insert(transmit.to, packet.header().seq);
+                }
+                Ok(Datagram::Control(Control::Feedback(feedback))) => {
+                    assert_eq!(feedback.low, 0);
                 }
                 Ok(Datagram::Control(_)) => {}
                 Err(error) => panic!("sent {octets:02x?}: {error}"),
