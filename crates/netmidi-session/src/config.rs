@@ -87,7 +87,8 @@ pub struct Config {
     /// Default [`JournalPolicy::Auto`].
     pub journal: JournalPolicy,
     /// Whether journals list several commands of one controller (enhanced chapter C, RFC 6295
-    /// §A.3.3). Default off: few receivers know them.
+    /// §A.3.3). Default off: few receivers know them. Needs a [`packet_budget`](Self::packet_budget)
+    /// of 1,024 octets or more.
     pub enhanced_controllers: bool,
     /// Whether the messages that silence what a participant left on (notes, pedals, pitch bend) are
     /// delivered when it leaves, marked [`Origin::Silence`](crate::Origin::Silence). Default on.
@@ -129,6 +130,12 @@ impl Config {
         }
         if let Some(offset) = self.name.bytes().position(|octet| octet == 0) {
             return Err(ConfigError::NulInName { offset });
+        }
+        if self.enhanced_controllers && self.packet_budget < PacketBudget::DEFAULT {
+            return Err(ConfigError::EnhancedBudget {
+                octets: self.packet_budget.get(),
+                min: PacketBudget::DEFAULT.get(),
+            });
         }
         let bounds = [
             ("max_participants", self.max_participants),

@@ -53,6 +53,17 @@ pub enum SendError {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
+    /// Lists of several commands of one controller would leave no room for anything else.
+    #[error(
+        "enhanced controllers in packets of {octets} octets leave no room for notes in journals; raise \
+         Config::packet_budget to {min} or turn Config::enhanced_controllers off"
+    )]
+    EnhancedBudget {
+        /// Octets of a packet.
+        octets: usize,
+        /// The least.
+        min: usize,
+    },
     /// The session name cannot be carried in an AppleMIDI packet.
     #[error(
         "the session name has {octets} octets, at most {max} are allowed; choose a shorter one"

@@ -73,6 +73,10 @@ fn trial(seed: u64) -> Trial {
         trial.running_status = RunningStatus::On;
     }
     trial.enhanced = rng.percent(25);
+    if trial.enhanced {
+        // Their lists need room, and the configuration says so.
+        trial.budget = trial.budget.max(PacketBudget::DEFAULT);
+    }
     trial.strangers = trial.policy == JournalPolicy::Full && rng.percent(25);
     if rng.percent(5) {
         trial.pause = Duration::from_secs(rng.below(200).into());

@@ -17,7 +17,7 @@ use netmidi_wire::SeqNum;
 use stand::Stand;
 
 /// What the history of a peer holds.
-const ROOM: usize = 640;
+const ROOM: usize = 452;
 
 fn dump(len: usize) -> Vec<u8> {
     (0..len).map(|n| (n % 127) as u8).collect()
