@@ -625,12 +625,7 @@ pub(crate) mod receiver {
                 it.ext >= out.checkpoint && it.is(log, &self.tails) && !it.is_repeated_by(log, out)
             };
             let rest = self.recent.iter().skip(from);
-            // Of equal ones that with the same number, where numbers agree.
-            let numbered = |it: &Recent| known(it) && log.count == Some(it.count);
-            let found = rest.clone().position(numbered).filter(|_| self.counted);
-            found
-                .or_else(|| rest.clone().position(known))
-                .map(|at| from + at)
+            rest.clone().position(known).map(|at| from + at)
         }
 
         /// Notes that the log means this message. Returns the own number of it, and takes over the
