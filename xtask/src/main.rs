@@ -16,6 +16,7 @@ mod mido;
 mod nostd;
 mod stage;
 mod test;
+mod tshark;
 
 use std::env;
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ Usage: cargo xtask [--strict] COMMAND
   features              every crate with no feature, each one alone, and all
   test                  unit, property, simulation and doc tests
   converge [SCRIPTS]    that loss leaves no trace, with 10,000 scripts of 1,000 messages
+  tshark [SEED]         tshark on 10,000 packets with journals of random sessions
   interop [SEED]        npm rtpmidi against examples/server, and tshark on the capture
   fuzz [TARGET] [SECS]  one fuzz target or all, 20 seconds each unless told otherwise
   bench [NAME]          one criterion bench or all
@@ -77,6 +79,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
             let mut all = vec![Stage::new("fmt", lint::fmt), arrows()];
             all.extend(lint_without_fmt());
             all.extend([nostd(), features(), test(), converge(converge::CI_SCRIPTS)]);
+            all.push(tshark(interop::new_seed()));
             all.push(Stage::new("fuzz", || {
                 fuzz::check(&fuzz::targets()?, fuzz::CI_SECONDS)
             }));
@@ -94,6 +97,8 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["test"] => vec![test()],
         ["converge"] => vec![converge(converge::CI_SCRIPTS)],
         ["converge", scripts] => vec![converge(number(scripts)?)],
+        ["tshark"] => vec![tshark(interop::new_seed())],
+        ["tshark", seed] => vec![tshark(number(seed)?)],
         ["interop"] => interop(interop::new_seed()),
         ["interop", seed] => interop(number(seed)?),
         ["fuzz", rest @ ..] => vec![fuzz(rest)?],
@@ -129,6 +134,10 @@ fn test() -> Stage {
 
 fn converge(scripts: u32) -> Stage {
     Stage::new("converge", move || converge::check(scripts))
+}
+
+fn tshark(seed: u32) -> Stage {
+    Stage::new("tshark", move || tshark::check(seed))
 }
 
 fn interop(seed: u32) -> Vec<Stage> {
@@ -208,6 +217,7 @@ mod tests {
             &["fuzz", "x"],
             &["interop", "x"],
             &["converge", "x"],
+            &["tshark", "x"],
         ] {
             assert!(stages(wrong).is_err(), "{wrong:?}");
         }

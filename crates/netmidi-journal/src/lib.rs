@@ -1,8 +1,45 @@
-//! The recovery journal of RTP-MIDI: every chapter of it, read and written in place, without an
-//! allocator.
+//! Reads and writes the recovery journal of RTP-MIDI, and repairs what packet loss broke.
 //!
-//! Uses `netmidi-message`, and of `netmidi-wire` the sequence number; knows no sockets, peers or
-//! time.
+//! Uses `netmidi-message`, and of `netmidi-wire` numbers, command sections and segments of system
+//! exclusive messages; knows no sockets, peers or clocks.
+//!
+//! ```
+//! # #[cfg(feature = "alloc")] {
+//! use netmidi_journal::{Arrival, Form, Journal, Recorder, RecorderConfig};
+//! use netmidi_journal::{Repairer, RepairerConfig};
+//! # use netmidi_message::{Channel, ChannelMessage, Message, Note, U7};
+//! # use netmidi_wire::{CommandSection, RtpTimestamp, SeqNum};
+//!
+//! let note_on = Message::from(ChannelMessage::note_on(Channel::C1, Note::MIDDLE_C, U7::MAX));
+//! let now = RtpTimestamp(1_000);
+//! let mut out = [0; 64];
+//!
+//! let mut sent = Recorder::new(RecorderConfig::default(), SeqNum(7));
+//! sent.write(now, Form::Full, &mut out);
+//! sent.record(now, note_on);
+//! sent.end_packet();                                  // packet 7 is lost
+//! let written = sent.write(now, Form::Full, &mut out).ok_or("no room")?;
+//! sent.end_packet();                                  // packet 8 carries the past
+//!
+//! let mut received = Repairer::new(RepairerConfig::default());
+//! received.begin(SeqNum(6), now, Arrival::First);
+//! received.begin(SeqNum(8), now, Arrival::Gap);
+//! let journal = Journal::salvage(&out[..written.len])?;
+//! let list = CommandSection::parse(&[0], now)?;       // packet 8 has no commands
+//! let mut repairs = Vec::new();
+//! received.repair(Some(&journal), &list, &mut |message| repairs.push(message.to_buf()));
+//! assert_eq!(repairs, [note_on.to_buf()]);
+//!
+//! assert!(sent.acknowledge(SeqNum(8)) && sent.is_settled());
+//! # }
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+//!
+//! A [`Recorder`] holds what one receiver may not know: one entry for each note, controller and so
+//! on that was sent and not acknowledged. A [`Repairer`] holds what one sender's stream has done so
+//! far against the journals after losses, and hands out the messages that put right what was lost.
+//!
+//! Underneath are the elements of journals, which need no allocator:
 //!
 //! ```
 //! use netmidi_journal::{ChannelJournal, Journal, JournalWriter, Logs, NoteLog, Notes, OffBits};
@@ -39,15 +76,17 @@
 //! writes sets it where a command is coded; what encloses that follows (RFC 6295 §4.1). Written are
 //! the forms that senders should use, reserved bits are 0; read are all forms.
 //!
-//! A [`Repairer`] holds what one sender's stream has done so far against the journals after losses,
-//! and hands out the messages that put right what was lost. Left out for now: what to put into a
-//! journal.
+//! It leaves out when packets and feedback go out, and what a peer can take: that is for a session
+//! (`netmidi-session`). The recorder writes no optional content for a receiver that joins a stream
+//! late (RFC 6295 §4), no time tools of chapter Q, and merges no types of system exclusive
+//! messages in chapter X (§B.5); all of these are read. `docs/journal.md` in the repository says
+//! what is protected, how, and within which bounds.
 //!
-//! Follows RFC 6295 §5 and Appendices A and B.
+//! Follows RFC 6295 §4, §5 and Appendices A and B, and RFC 4696.
 //!
-//! Features: `alloc` (by default) adds what returns a `Vec`, and costs an allocator; `std` (by
-//! default) implies it and costs the standard library. Without them neither is needed, and nothing
-//! that is accepted or written changes.
+//! Features: `alloc` (by default) adds [`Recorder`], [`Repairer`] and what returns a `Vec`, and costs
+//! an allocator; `std` (by default) implies it and costs the standard library. Without them
+//! neither is needed, and nothing that is accepted or written changes.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -24,6 +24,10 @@ pub struct RecorderConfig {
     /// How long a lost note-on is worth playing late, in ticks of 100 µs: so long its log has Y=1.
     /// Default 500, which is 50 ms.
     pub play_window: u32,
+    /// Data octets of system exclusive messages that are kept until they are acknowledged, 640 at
+    /// most, which is the default. Journals that are shorter than 1,000 octets should have room for
+    /// them and for something else.
+    pub sysex_octets: usize,
 }
 
 impl Default for RecorderConfig {
@@ -31,6 +35,7 @@ impl Default for RecorderConfig {
         Self {
             enhanced: false,
             play_window: 500,
+            sysex_octets: system::SYSEX_ROOM,
         }
     }
 }
@@ -115,9 +120,11 @@ impl Recorder {
     /// Octets of the journals in the [gentle form](Form::Gentle) at most: the header and one
     /// channel journal.
     pub const MAX_GENTLE_LEN: usize = JournalWriter::HEADER_LEN + 255;
-
     /// How many packets back a journal can reach: further ones cannot be told from those to come.
     const MAX_DISTANCE: u64 = 16_384;
+    /// A receiver that has reported nothing for so many packets is taken for one that reports no
+    /// more.
+    const REPORT_DISTANCE: u64 = 512;
 
     /// Nothing was sent yet; `first` is the number of the next packet.
     #[must_use]
@@ -279,7 +286,9 @@ impl Recorder {
     pub fn sysex_room(&self) -> usize {
         self.system
             .as_ref()
-            .map_or(system::SYSEX_ROOM, |it| it.sysex_room())
+            .map_or(self.config.sysex_octets.min(system::SYSEX_ROOM), |it| {
+                it.sysex_room()
+            })
     }
 
     /// How many journals did not hold all of the history.
@@ -295,8 +304,15 @@ impl Recorder {
         self.system.as_ref().map_or(0, |it| it.sysex_dropped())
     }
 
+    /// Whether the receiver reports what arrives, and has not stopped.
+    const fn is_reporting(&self) -> bool {
+        self.reported && self.next - self.acknowledged <= Self::REPORT_DISTANCE
+    }
+
     fn system(&mut self) -> &mut system::History {
-        self.system.get_or_insert_default()
+        let sysex_octets = self.config.sysex_octets;
+        self.system
+            .get_or_insert_with(|| Box::new(system::History::new(sysex_octets)))
     }
 
     fn record_system(&mut self, message: Message<'_>) {
@@ -338,6 +354,9 @@ impl Recorder {
         if let Some(len) = self.compose(view, Form::Full, &Selection::ALL, out) {
             let complete = true;
             return Some(Written { len, complete });
+        }
+        if let Some(system) = &mut self.system {
+            system.shorten_sysex(out.len() / 2);
         }
         let selection = self.select(view, out.len())?;
         let len = self.compose(view, Form::Full, &selection, out)?;
@@ -451,7 +470,8 @@ impl Recorder {
         }
         // Then the oldest: they stay in all journals until they have arrived, and make room for the
         // next ones. If nobody says what has arrived, all have their turn.
-        let start = if self.reported || usual.is_empty() {
+        let sticky = self.is_reporting();
+        let start = if sticky || usual.is_empty() {
             0
         } else {
             self.rotation % usual.len()
@@ -460,7 +480,7 @@ impl Recorder {
         let mut turns = 0;
         for candidate in first.iter_mut().chain(later) {
             let fits = candidate.taken || room.take(candidate, &self.channels);
-            if !fits && !self.reported {
+            if !fits && !sticky {
                 break;
             }
             turns += 1;
@@ -494,7 +514,10 @@ impl Recorder {
                     channel::Piece::Controls(set) if set & channel::SAFETY != 0 => {
                         (Rank::Safety, 0)
                     }
-                    channel::Piece::Note(_) => (Rank::Notes, u64::MAX - packet),
+                    // Without its count a stacked note would end with its first note-off.
+                    channel::Piece::Note(_) | channel::Piece::Count(_) => {
+                        (Rank::Notes, u64::MAX - packet)
+                    }
                     channel::Piece::Program | channel::Piece::Wheel | channel::Piece::Pressure => {
                         (Rank::Short, 0)
                     }
@@ -503,8 +526,7 @@ impl Recorder {
                     }
                     channel::Piece::Controls(_)
                     | channel::Piece::Parameter(_)
-                    | channel::Piece::Selection
-                    | channel::Piece::Count(_) => (Rank::Usual, packet),
+                    | channel::Piece::Selection => (Rank::Usual, packet),
                 };
                 tell(rank, order, Place::Channel(index, piece), len);
             });
@@ -513,7 +535,8 @@ impl Recorder {
             system.pieces(view, |piece, packet, len, resets| {
                 let (rank, order) = match piece {
                     _ if resets => (Rank::Safety, 0),
-                    system::Piece::SysEx(_) => (Rank::Usual, packet),
+                    // All of them, in their order: they have been shortened to fit.
+                    system::Piece::SysEx(_) => (Rank::Safety, packet),
                     _ => (Rank::Short, 0),
                 };
                 tell(rank, order, Place::System(piece), len);

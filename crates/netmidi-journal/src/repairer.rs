@@ -94,8 +94,8 @@ pub enum Joined<'a> {
 /// begins behind that packet or is empty. Where nothing was lost since, that hands out nothing.
 ///
 /// Memory: 5 to 6 kB for each channel that is used and what its parameters take, and for system
-/// exclusive messages the one in progress and about 15 kB. Nothing is allocated for a packet
-/// once a channel is known.
+/// exclusive messages the one in progress and about 9 kB. Nothing is allocated for a packet once a
+/// channel, or that there are such messages, is known.
 #[derive(Debug)]
 pub struct Repairer {
     config: RepairerConfig,
@@ -107,6 +107,9 @@ pub struct Repairer {
     previous: u64,
     /// The packet whose loss may not be repaired to the end.
     catching_up: Option<u64>,
+    /// The first such packet since everything was last known to be repaired: losses may follow each
+    /// other faster than they are repaired to the end.
+    unsettled_since: Option<u64>,
     /// Whether the first packet was the first that the sender sent, so that its counts begin
     /// where ours do.
     from_start: bool,
@@ -135,6 +138,7 @@ impl Repairer {
             arrival: Arrival::First,
             previous: 0,
             catching_up: None,
+            unsettled_since: None,
             from_start: false,
             channels: [const { None }; 16],
             system: None,
@@ -165,6 +169,7 @@ impl Repairer {
             .is_some_and(|gap| ext - gap.min(ext) > MAX_CATCH_UP)
         {
             self.catching_up = None;
+            self.unsettled_since = None;
         }
     }
 
@@ -195,15 +200,19 @@ impl Repairer {
                 // One that begins behind its own packet says nothing.
                 if checkpoint <= self.stamp.ext {
                     self.catching_up = None;
+                    self.unsettled_since = None;
                 }
                 return out.done;
             }
             out.catching_up = Some(gap);
-            out.unsettled_since = Some(gap);
+            out.unsettled_since = self.unsettled_since;
         } else {
             let settled = self.catching_up.is_none();
-            out.unsettled_since = self.catching_up;
+            out.unsettled_since = self.unsettled_since;
             self.catching_up = (!empty).then_some(self.stamp.ext);
+            self.unsettled_since = self
+                .catching_up
+                .map(|gap| self.unsettled_since.unwrap_or(gap));
             if let Some(system) = &mut self.system {
                 system.sysex.lose();
             }
@@ -389,8 +398,8 @@ pub(crate) struct Repairs<'e> {
     was_reset: bool,
     /// The packet that ended the loss, if it is not the one at hand.
     pub(crate) catching_up: Option<u64>,
-    /// The packet that ended an earlier loss that may not be repaired to the end; the same, if the
-    /// packet at hand ends none.
+    /// The packet that ended the first of the losses that may not be repaired to the end, not
+    /// counting the one that the packet at hand ends.
     pub(crate) unsettled_since: Option<u64>,
     steps_left: u16,
 }

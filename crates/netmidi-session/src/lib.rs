@@ -24,10 +24,15 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
+//! What packet loss broke is repaired by recovery journals, both ways: received ones give messages
+//! marked [`Origin::Repaired`], and every participant is sent such as it can take
+//! ([`JournalPolicy`]), with receiver feedback (RS) for its own. `docs/journal.md` in the repository
+//! says what is protected and what is not.
+//!
 //! It leaves out, for now: inviting others, bitrate limits and playout delay.
 //!
-//! Follows Apple's MIDI Network Driver Protocol, RFC 6295 for the MIDI payload and RFC 3550 for
-//! sequence numbers.
+//! Follows Apple's MIDI Network Driver Protocol, RFC 6295 for the MIDI payload and its journal, and
+//! RFC 3550 for sequence numbers.
 //!
 //! Features: `std` (default) hands `std` on to the crates below, for their `std::io` forms. Without
 //! it an allocator is needed and nothing else; what is accepted and sent stays the same.

@@ -12,6 +12,11 @@ use crate::time::Time;
 
 /// A journal leaves at least one octet in so many of the budget to the list.
 const LIST_SHARE: usize = 4;
+/// The most octets that a journal gets in a packet with commands.
+pub(crate) const fn journal_room(budget: PacketBudget) -> usize {
+    budget.get() - BEFORE_LIST - budget.get() / LIST_SHARE
+}
+
 /// A segment of a system exclusive message shorter than this waits for room in the journal.
 const SHORTEST_SEGMENT: usize = 64;
 /// What a segment costs in the list beside its data, where it comes first: head and tail.

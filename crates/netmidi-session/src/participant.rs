@@ -168,6 +168,13 @@ impl Participant {
         matches!(self.stage, Stage::Ready | Stage::Leaving { .. })
     }
 
+    pub(crate) fn stats(&self) -> ParticipantStats {
+        ParticipantStats {
+            sysex_unprotected: self.protection.sysex_unprotected(),
+            ..self.stats
+        }
+    }
+
     /// Whether it has something that can go out now.
     pub(crate) fn has_work(&self, now: Time) -> bool {
         self.may_send() && (self.outbound.is_sendable() || self.is_guard_due(now))

@@ -8,6 +8,7 @@ use netmidi_journal::{Form, Recorder, RecorderConfig, Written};
 use netmidi_wire::{Feedback, RtpTimestamp, SeqNum};
 
 use crate::config::{Config, JournalPolicy};
+use crate::outbound::journal_room;
 use crate::time::Time;
 
 /// When guard packets follow the last packet with commands, as long as that is not acknowledged
@@ -25,6 +26,9 @@ const GUARD_INTERVAL: Duration = Duration::from_secs(1);
 const URGENT_GUARD: Duration = Duration::from_millis(25);
 /// ... but not so late that a lost note is too old to be played (50 ms).
 const LATEST_URGENT_GUARD: Duration = Duration::from_millis(45);
+/// How soon another guard follows one with a journal that had no room for all, to a peer that
+/// acknowledges nothing.
+const ROTATION: Duration = Duration::from_millis(100);
 /// Guard packets in a row without an answer, to a peer that has never acknowledged anything.
 const MAX_GUARDS_UNHEARD: u8 = 5;
 /// The same, to a peer that has: about as long as a silent peer stays in the session.
@@ -67,6 +71,8 @@ pub(crate) struct Protection {
     answer_time: Option<Duration>,
     /// The last journal could not hold all that it should.
     incomplete: bool,
+    /// The same, and what was left out comes with later ones.
+    rotating: bool,
 }
 
 /// The schedule of guard packets.
@@ -104,6 +110,7 @@ impl Protection {
             probe: None,
             answer_time: None,
             incomplete: false,
+            rotating: false,
         };
         protection.set_policy(first, policy, config);
         protection
@@ -121,6 +128,9 @@ impl Protection {
         } else if self.recorder.is_none() {
             let mut how = RecorderConfig::default();
             how.enhanced = config.enhanced_controllers;
+            how.sysex_octets = how
+                .sysex_octets
+                .min(journal_room(config.packet_budget) * 3 / 5);
             self.recorder = Some(Box::new(Recorder::new(how, next)));
             self.acknowledging = false;
         }
@@ -133,6 +143,11 @@ impl Protection {
 
     pub(crate) fn recorder(&mut self) -> Option<&mut Recorder> {
         self.recorder.as_deref_mut()
+    }
+
+    /// System exclusive messages that the journal could not protect.
+    pub(crate) fn sysex_unprotected(&self) -> u64 {
+        self.recorder.as_ref().map_or(0, |it| it.sysex_dropped())
     }
 
     /// The peer has sent a journal: it knows what they are.
@@ -162,6 +177,8 @@ impl Protection {
         let form = self.form();
         let written = self.recorder.as_mut()?.write(now, form, out);
         self.incomplete = written.is_none_or(|it| !it.complete);
+        let unheard = !self.acknowledging || self.guard.unanswered >= MAX_GUARDS_UNHEARD;
+        self.rotating = form == Form::Full && self.incomplete && unheard;
         written
     }
 
@@ -199,11 +216,15 @@ impl Protection {
         self.urgent_until = now;
         self.introductions = self.introductions.saturating_sub(1);
         self.guard.advance(now);
+        if self.rotating {
+            self.guard.due = Some(now + ROTATION);
+        }
         self.end_guard_if_idle();
     }
 
     fn end_guard_if_idle(&mut self) {
-        let limit = if self.acknowledging {
+        // Without answers what a journal had no room for comes with one of the next.
+        let limit = if self.acknowledging || self.rotating {
             MAX_GUARDS
         } else {
             MAX_GUARDS_UNHEARD

@@ -52,7 +52,7 @@ pub struct ParticipantStats {
     pub messages_sent: u64,
     /// Packets missing in the sequence, those that came late taken off again.
     pub lost: u64,
-    /// Packets that came after a later one; they are dropped, but for
+    /// Packets that came after a later one; they are dropped, but see
     /// [`messages_late`](Self::messages_late).
     pub reordered: u64,
     /// Packets that came twice; the second one is dropped.
@@ -91,8 +91,8 @@ pub struct ParticipantStats {
     pub notes_skipped: u64,
     /// System exclusive messages that were lost for good.
     pub sysex_lost: u64,
-    /// Messages from packets that came late, executed because no journal had spoken of them and
-    /// nothing newer had come.
+    /// Messages from packets that came late, executed because the peer sends no journal and nothing
+    /// newer had come.
     pub messages_late: u64,
     /// Packets sent with a recovery journal.
     pub journals_sent: u64,
@@ -101,6 +101,9 @@ pub struct ParticipantStats {
     /// Packets sent with a journal that could not hold all that is not acknowledged, or without one
     /// for that reason.
     pub journal_overflow: u64,
+    /// System exclusive messages sent for which the journal had no room until they were
+    /// acknowledged: if one was lost, it cannot be repaired.
+    pub sysex_unprotected: u64,
     /// Packets sent for the sake of their journal.
     pub guards_sent: u64,
     /// Receiver feedback sent.

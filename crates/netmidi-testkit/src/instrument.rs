@@ -117,6 +117,9 @@ struct NoteState {
     /// One that was stacked has ended since the last note-on: which of them nobody can say, so the
     /// velocity means nothing.
     ended: bool,
+    /// Since it began to sound, one that was stacked has ended, or it was struck with the velocity
+    /// that it had.
+    untold: bool,
 }
 
 /// The lower half of a fourteen-bit controller, seen from its upper half.
@@ -492,6 +495,8 @@ impl Instrument {
         match message {
             ChannelMessage::NoteOn { note, velocity, .. } if velocity.get() > 0 => {
                 let note = &mut channel.notes[usize::from(note.get())];
+                let same = note.velocity == velocity.get();
+                note.untold = note.count > 0 && (same || note.untold);
                 note.count += 1;
                 note.velocity = velocity.get();
                 note.ended = false;
@@ -500,6 +505,7 @@ impl Instrument {
                 let note = &mut channel.notes[usize::from(note.get())];
                 note.count = note.count.saturating_sub(1);
                 note.ended = true;
+                note.untold = true;
             }
             ChannelMessage::PolyPressure { note, value, .. } => {
                 channel.poly_pressure[usize::from(note.get())] = Pressure {
@@ -842,18 +848,41 @@ impl Instrument {
         Ok(())
     }
 
-    /// A note that sounds here although it has ended at the sender, in words; `None` when there is
-    /// none.
+    /// A note that sounds here although it has ended at the sender, or more often than there, in
+    /// words; `None` when there is none.
     #[must_use]
     pub fn hanging(&self, sender: &Self) -> Option<String> {
         for (channel, (own, theirs)) in self.channels.iter().zip(&sender.channels).enumerate() {
             for (note, (own, theirs)) in own.notes.iter().zip(&theirs.notes).enumerate() {
-                if own.count > 0 && theirs.count == 0 {
+                if own.count > theirs.count {
                     return Some(format!("channel {channel}: note {note} hangs"));
                 }
             }
         }
         None
+    }
+
+    /// The notes that sound less often here than at the sender: channel, note, how many times less,
+    /// and whether a journal may have had nothing to play for that, and the receiver nothing to
+    /// skip.
+    ///
+    /// That is so for stacked notes. After a note-off a journal says how many are left, but has no
+    /// log to play (chapter N, OFFBITS). And a note-on that begins the packet's own list just as
+    /// one in the journal is taken for the same: some senders log what is in the packet itself.
+    pub fn missing_notes<'a>(
+        &'a self,
+        sender: &'a Self,
+    ) -> impl Iterator<Item = (usize, usize, u32, bool)> + 'a {
+        let channels = self.channels.iter().zip(&sender.channels).enumerate();
+        channels
+            .filter(|(_, (_, theirs))| theirs.touched)
+            .flat_map(|(channel, (own, theirs))| {
+                let notes = own.notes.iter().zip(&theirs.notes).enumerate();
+                notes.filter_map(move |(note, (own, theirs))| {
+                    let missing = theirs.count.saturating_sub(own.count);
+                    (missing > 0).then_some((channel, note, missing, theirs.untold))
+                })
+            })
     }
 
     /// How many of the system exclusive messages that the sender delivered are not here, resets and

@@ -50,6 +50,8 @@ pub struct SentPacket {
     pub port: Port,
     /// What the session wrote, before anybody edited it.
     pub octets: Vec<u8>,
+    /// Its journal could not hold all that it should, or it has none for that reason.
+    pub overflow: bool,
 }
 
 /// How much one side sent: what its session wrote, lost or not, edited or not.
@@ -81,8 +83,11 @@ struct End {
     editor: Option<Editor>,
     traffic: Traffic,
     log: Vec<SentPacket>,
-    /// The highest number among the RTP packets that arrived here.
+    /// The highest number among the RTP packets that arrived here, and that packet.
     newest_arrived: Option<SeqNum>,
+    newest_packet: Vec<u8>,
+    /// How many packets went out with a journal that was not complete.
+    overflow: u64,
 }
 
 /// Two sessions and the links between them.
@@ -165,6 +170,8 @@ impl Pair {
                 traffic: Traffic::default(),
                 log: Vec::new(),
                 newest_arrived: None,
+                newest_packet: Vec::new(),
+                overflow: 0,
             }
         });
         let mut pair = Self {
@@ -256,6 +263,12 @@ impl Pair {
     #[must_use]
     pub const fn newest_arrived(&self, side: Side) -> Option<SeqNum> {
         self.end(side).newest_arrived
+    }
+
+    /// The RTP packet with that number as it arrived, edited or not; empty before the first.
+    #[must_use]
+    pub fn newest_packet(&self, side: Side) -> &[u8] {
+        &self.end(side).newest_packet
     }
 
     /// Sends a message from this side to the other. It goes out with the next step, together with
@@ -375,6 +388,7 @@ impl Pair {
                 .is_none_or(|newest| seq.distance_from(newest) > 0)
         {
             end.newest_arrived = Some(seq);
+            end.newest_packet.clone_from(&octets);
         }
         let address = match port {
             Port::Control => end.peer.control,
@@ -459,10 +473,13 @@ impl End {
             self.traffic.control_octets += octets.len() as u64;
         }
         if keep_log {
+            let stats = self.session.participant_stats(self.participant);
+            let overflow = stats.map_or(self.overflow, |it| it.journal_overflow);
             self.log.push(SentPacket {
                 at: now,
                 port,
                 octets: octets.clone(),
+                overflow: overflow > core::mem::replace(&mut self.overflow, overflow),
             });
         }
         let keep = self

@@ -11,6 +11,23 @@ use netmidi_message::{
 use crate::instrument::Instrument;
 use crate::rng::Rng;
 
+/// All chapters of a recovery journal.
+pub const CHAPTERS: [Chapter; 13] = [
+    Chapter::P,
+    Chapter::C,
+    Chapter::M,
+    Chapter::W,
+    Chapter::N,
+    Chapter::E,
+    Chapter::T,
+    Chapter::A,
+    Chapter::D,
+    Chapter::V,
+    Chapter::Q,
+    Chapter::F,
+    Chapter::X,
+];
+
 /// How often each gesture comes, in relation to the others. A gesture is one message up to a few
 /// dozen, spread over time, so that gestures overlap.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -271,6 +288,8 @@ pub struct Step {
     pub wait: Duration,
     /// What to send then, in this order; at least one.
     pub messages: Vec<MessageBuf>,
+    /// The packet with them is lost, whatever the network does otherwise.
+    pub lost: bool,
 }
 
 /// A performance.
@@ -311,6 +330,7 @@ impl Script {
                 _ => steps.push(Step {
                     wait: Duration::from_micros(at - last),
                     messages: vec![message],
+                    lost: false,
                 }),
             }
             last = at;
@@ -928,22 +948,6 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const CHAPTERS: [Chapter; 13] = [
-        Chapter::P,
-        Chapter::C,
-        Chapter::M,
-        Chapter::W,
-        Chapter::N,
-        Chapter::E,
-        Chapter::T,
-        Chapter::A,
-        Chapter::D,
-        Chapter::V,
-        Chapter::Q,
-        Chapter::F,
-        Chapter::X,
-    ];
 
     fn mixes() -> Vec<ScriptMix> {
         let mut mixes = vec![

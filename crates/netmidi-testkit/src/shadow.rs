@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use netmidi_message::{MessageBuf, SysExBuf};
+use netmidi_message::{ChannelMessage, Message, MessageBuf, RealTime, SysExBuf};
 use netmidi_wire::{Command, Datagram, SegmentKind, SeqNum};
 
 use crate::instrument::Instrument;
@@ -15,7 +15,7 @@ use crate::instrument::Instrument;
 /// is played once and nothing is ever copied.
 ///
 /// A system exclusive message in segments is played with its last one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Shadow {
     /// Sent and not played yet.
     packets: VecDeque<(SeqNum, Vec<MessageBuf>)>,
@@ -24,13 +24,30 @@ pub struct Shadow {
     open: Option<Vec<u8>>,
     instrument: Instrument,
     messages: u64,
+    /// After how many messages each note was struck or ended last, by channel.
+    touched: Vec<[u64; 128]>,
+    active_sense: u32,
+}
+
+impl Default for Shadow {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Shadow {
     /// The shadow of a sender that has sent nothing yet.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            packets: VecDeque::new(),
+            newest: None,
+            open: None,
+            instrument: Instrument::new(),
+            messages: 0,
+            touched: vec![[0; 128]; 16],
+            active_sense: 0,
+        }
     }
 
     /// The sender hands out this datagram. Those that are no RTP packets are passed over.
@@ -96,9 +113,46 @@ impl Shadow {
     fn play_next(&mut self) {
         let (_, messages) = self.packets.pop_front().unwrap_or_default();
         for message in messages {
-            self.instrument.play(&message.as_message());
+            let message = message.as_message();
+            let resets = self.instrument.resets();
+            self.instrument.play(&message);
             self.messages += 1;
+            if self.instrument.resets() > resets {
+                self.touched.fill([self.messages; 128]);
+            }
+            match message {
+                Message::Channel(message) => self.touch(message),
+                Message::RealTime(RealTime::ActiveSensing) => self.active_sense += 1,
+                _ => {}
+            }
         }
+    }
+
+    fn touch(&mut self, message: ChannelMessage) {
+        let notes = &mut self.touched[usize::from(message.channel().index())];
+        match message {
+            ChannelMessage::NoteOn { note, .. } | ChannelMessage::NoteOff { note, .. } => {
+                notes[usize::from(note.get())] = self.messages;
+            }
+            ChannelMessage::ControlChange { control, .. }
+                if matches!(control.get(), 120 | 123..=127) =>
+            {
+                notes.fill(self.messages);
+            }
+            _ => {}
+        }
+    }
+
+    /// After how many [`messages`](Self::messages) a note was struck or ended last; 0: never.
+    #[must_use]
+    pub fn note_touched(&self, channel: usize, note: usize) -> u64 {
+        self.touched[channel][note]
+    }
+
+    /// How many FE there were.
+    #[must_use]
+    pub const fn active_sense(&self) -> u32 {
+        self.active_sense
     }
 
     /// The sender's instrument after the packet that was named last.

@@ -28,6 +28,10 @@
 //! # }
 //! ```
 //!
+//! A lost packet leaves no note hanging here, nor at a peer that reads recovery journals. Messages
+//! that put right what one did have [`Origin::Repaired`]. For a peer that journals break there is
+//! [`Handle::set_journal`].
+//!
 //! It leaves out, for now: inviting others, discovery, MIDI over TCP.
 //!
 //! Follows Apple's MIDI Network Driver Protocol, RFC 6295 and RFC 3550 by way of `netmidi-session`;

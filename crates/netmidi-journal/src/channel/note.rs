@@ -313,6 +313,14 @@ pub(crate) mod receiver {
             } else if own.count > wanted {
                 (own.count, wanted)
             } else if self.was_struck_again(log, own, out) {
+                if !log.play && own.velocity == log.velocity {
+                    // It sounds as it should. Ending it would only make it silent.
+                    let state = self.notes.notes.get_mut(note.to_u7());
+                    state.at = out.stamp.at;
+                    state.on_ext = out.stamp.ext;
+                    state.ext = out.stamp.ext;
+                    return;
+                }
                 (1, 1)
             } else {
                 return;

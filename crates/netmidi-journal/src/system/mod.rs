@@ -323,6 +323,14 @@ pub(crate) mod sent {
     }
 
     impl History {
+        /// Keeps so many data octets of system exclusive messages.
+        pub(crate) fn new(sysex_octets: usize) -> Self {
+            Self {
+                sysex: sysex::sent::History::new(sysex_octets),
+                ..Self::default()
+            }
+        }
+
         /// Records a message of this kind, but not a system exclusive one.
         pub(crate) fn record(&mut self, message: Message<'_>, packet: u64) {
             match message {
@@ -389,6 +397,10 @@ pub(crate) mod sent {
         }
 
         /// How many more data octets of system exclusive messages can be kept.
+        pub(crate) fn shorten_sysex(&mut self, octets: usize) {
+            self.sysex.shorten_to(octets);
+        }
+
         pub(crate) fn sysex_room(&self) -> usize {
             self.sysex.room()
         }

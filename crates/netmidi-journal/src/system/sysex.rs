@@ -144,9 +144,9 @@ pub(crate) mod receiver {
     use crate::system::{LogData, SystemJournal};
 
     /// How many of the last messages are remembered.
-    const MAX_RECENT: usize = 128;
+    const MAX_RECENT: usize = 48;
     /// Octets of them that are remembered, all together.
-    const MAX_RECENT_OCTETS: usize = 8 * 1024;
+    const MAX_RECENT_OCTETS: usize = 2 * 1024;
     /// Octets of one of them that are remembered, its last ones: a log never shows more.
     const MAX_TAIL: usize = SystemJournal::MAX_LEN;
     /// Octets of buffer kept for the next message: one near the bound must not keep its memory for
@@ -387,9 +387,10 @@ pub(crate) mod receiver {
                 .unwrap_or_default();
             if self.recent.capacity() == 0 {
                 // Once, so that no message takes memory for this.
-                self.recent.reserve(MAX_RECENT + 1);
-                self.tails.octets.reserve(MAX_RECENT_OCTETS + MAX_TAIL);
+                self.recent.reserve_exact(MAX_RECENT);
+                self.tails.octets.reserve_exact(MAX_RECENT_OCTETS);
             }
+            self.forget_oldest(1, tail.len());
             let tail = self.tails.push(tail.iter().copied());
             self.recent.push_back(Recent {
                 ext,
@@ -400,12 +401,13 @@ pub(crate) mod receiver {
                 received,
                 matched: false,
             });
-            self.forget_oldest();
         }
 
-        /// Keeps to the bounds.
-        fn forget_oldest(&mut self) {
-            while self.recent.len() > MAX_RECENT || self.tails.octets.len() > MAX_RECENT_OCTETS {
+        /// Keeps to the bounds when so much more is to be remembered.
+        fn forget_oldest(&mut self, messages: usize, octets: usize) {
+            while self.recent.len() + messages > MAX_RECENT
+                || self.tails.octets.len() + octets > MAX_RECENT_OCTETS
+            {
                 let Some(oldest) = self.recent.pop_front() else {
                     break;
                 };
@@ -437,7 +439,7 @@ pub(crate) mod receiver {
                 }
             }
 
-            self.forget_oldest();
+            self.forget_oldest(0, 0);
             let (known, last_known) = self.known_part(logs, out);
             let (from, end, newest) = self.received_part(logs, known, &mut told, out);
             accounted = accounted.wrapping_add(told.lost);
@@ -623,7 +625,12 @@ pub(crate) mod receiver {
                 it.ext >= out.checkpoint && it.is(log, &self.tails) && !it.is_repeated_by(log, out)
             };
             let rest = self.recent.iter().skip(from);
-            rest.clone().position(known).map(|at| from + at)
+            // Of equal ones that with the same number, where numbers agree.
+            let numbered = |it: &Recent| known(it) && log.count == Some(it.count);
+            let found = rest.clone().position(numbered).filter(|_| self.counted);
+            found
+                .or_else(|| rest.clone().position(known))
+                .map(|at| from + at)
         }
 
         /// Notes that the log means this message. Returns the own number of it, and takes over the
@@ -1010,10 +1017,11 @@ pub(crate) mod sent {
         items: Vec<Item>,
         /// The pieces of all items, in their order.
         pieces: Vec<Piece>,
-        /// The octets of all pieces, at most [`MAX_DATA`](Self::MAX_DATA).
+        /// The octets of all pieces, at most `max_data`.
         data: Vec<u8>,
         open: Option<Open>,
         dropped: u64,
+        max_data: usize,
     }
 
     /// A message of which something is unacknowledged.
@@ -1067,13 +1075,21 @@ pub(crate) mod sent {
         /// Pieces at most; a message in more packets is acknowledged in larger steps.
         const MAX_PIECES: usize = 64;
 
+        /// Keeps so many octets, and no more than [`MAX_DATA`](Self::MAX_DATA).
+        pub(crate) fn new(max_data: usize) -> Self {
+            Self {
+                max_data: max_data.min(Self::MAX_DATA),
+                ..Self::default()
+            }
+        }
+
         /// How many more octets can be kept.
         pub(crate) fn room(&self) -> usize {
             let has_log = self.open_item().is_some();
             if self.items.len() >= Self::MAX_LOGS && !has_log {
                 return 0;
             }
-            Self::MAX_DATA - self.data.len()
+            self.max_data.saturating_sub(self.data.len())
         }
 
         /// Messages that could not be kept until they were acknowledged.
@@ -1256,14 +1272,14 @@ pub(crate) mod sent {
                 // Once, so that no message takes memory for this.
                 self.items.reserve(Self::MAX_LOGS);
                 self.pieces.reserve(Self::MAX_PIECES + Self::MAX_LOGS);
-                self.data.reserve(Self::MAX_DATA);
+                self.data.reserve(self.max_data);
             }
             if is_new && self.items.len() >= Self::MAX_LOGS {
                 self.drop_oldest();
             }
             let least = |item: &Item| item.len.min(Self::SHORTENED);
             let least: usize = self.items.iter().map(least).sum();
-            let fits = octets.len() + least <= Self::MAX_DATA;
+            let fits = octets.len() + least <= self.max_data;
             let kept = if fits {
                 octets
             } else {
@@ -1287,7 +1303,7 @@ pub(crate) mod sent {
                 self.shorten(self.items.len() - 1, 0);
             }
             let mut oldest = 0;
-            while self.data.len() + kept.len() > Self::MAX_DATA && oldest < self.items.len() {
+            while self.data.len() + kept.len() > self.max_data && oldest < self.items.len() {
                 self.shorten(oldest, Self::SHORTENED);
                 oldest += 1;
             }
@@ -1310,6 +1326,18 @@ pub(crate) mod sent {
                     item.pieces += 1;
                     self.pieces.push(Piece { mark, len });
                 }
+            }
+        }
+
+        /// Shortens the oldest logs until all take no more than so many octets, as far as that
+        /// goes: a log that is left out would leave the receiver with half a message.
+        pub(crate) fn shorten_to(&mut self, octets: usize) {
+            let mut oldest = 0;
+            while oldest < self.items.len()
+                && self.items.iter().map(Item::log_len).sum::<usize>() > octets
+            {
+                self.shorten(oldest, Self::SHORTENED);
+                oldest += 1;
             }
         }
 
@@ -1388,6 +1416,15 @@ pub(crate) mod sent {
             self.items.remove(0);
             self.data.drain(..item.len);
             self.pieces.drain(..item.pieces);
+        }
+    }
+
+    impl Item {
+        /// Octets of its log.
+        fn log_len(&self) -> usize {
+            let first = u32::try_from(self.first).unwrap_or(u32::MAX);
+            let first = FirstIndex::from_low_bits(first);
+            2 + if self.first > 0 { first_len(first) } else { 0 } + self.len
         }
     }
 

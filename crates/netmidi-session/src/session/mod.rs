@@ -203,9 +203,7 @@ impl Session {
     /// Counters of one participant, while it is connected.
     #[must_use]
     pub fn participant_stats(&self, id: ParticipantId) -> Option<ParticipantStats> {
-        self.participants
-            .get(&id)
-            .map(|participant| participant.stats)
+        self.participants.get(&id).map(Participant::stats)
     }
 
     /// Whether one participant is sent recovery journals, from the next packet on. What was sent
