@@ -91,8 +91,8 @@ pub struct ParticipantStats {
     pub notes_skipped: u64,
     /// System exclusive messages that were lost for good.
     pub sysex_lost: u64,
-    /// Messages from packets that came late, executed because no journal had spoken of them and
-    /// nothing newer had come.
+    /// Messages from packets that came late, executed because the peer sends no journal and nothing
+    /// newer had come.
     pub messages_late: u64,
     /// Packets sent with a recovery journal.
     pub journals_sent: u64,

@@ -24,14 +24,14 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 /// Seeds of [`first_trial`] that once failed.
-const FIRST_SEEDS: [u64; 17] = [
-    8, 37, 152, 264, 299, 308, 804, 1171, 1174, 1414, 1738, 1913, 2112, 3707, 6141, 7307, 8570,
+const FIRST_SEEDS: [u64; 20] = [
+    8, 37, 152, 264, 299, 308, 668, 804, 1171, 1174, 1414, 1738, 1913, 2112, 3707, 5113, 5551,
+    6141, 7307, 8570,
 ];
 /// Seeds of [`trial`] that once failed.
-const SEEDS: [u64; 6] = [518, 1112, 1191, 2109, 2528, 4129];
-
-/// Seeds of [`trial`] that fail still.
-const OPEN_SEEDS: [u64; 1] = [1915];
+const SEEDS: [u64; 12] = [
+    483, 518, 1112, 1191, 1362, 1915, 2109, 2528, 2683, 2990, 4129, 5070,
+];
 
 /// A trial that the seed decides, as they were when [`FIRST_SEEDS`] failed: it must never change.
 fn first_trial(seed: u64) -> Trial {
@@ -167,7 +167,7 @@ fn loss_leaves_no_trace() {
 
 #[test]
 fn loss_both_ways_leaves_no_trace() {
-    let trials = seeds().filter(|seed| !OPEN_SEEDS.contains(seed)).map(trial);
+    let trials = seeds().map(trial);
     let total = play(
         trials.filter(|it| !is_tight(it)),
         "loss_both_ways_leaves_no_trace",
@@ -176,7 +176,7 @@ fn loss_both_ways_leaves_no_trace() {
 }
 
 #[test]
-#[ignore = "one trial in ten fails"]
+#[ignore = "in packets below 1,024 octets about one trial in a hundred still fails"]
 fn little_room_leaves_no_trace() {
     let total = play(
         seeds().map(trial).filter(is_tight),
