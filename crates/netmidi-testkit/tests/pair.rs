@@ -175,8 +175,8 @@ fn packets_are_edited_on_their_way() {
     ];
     assert_eq!(played, expected);
     assert_eq!((lost, pair.traffic(Side::A).dropped), (1, 1));
-    let logged = pair.log(Side::A).iter().map(|packet| &packet.octets);
-    let first = logged.filter(|octets| octets.len() > 16).next().unwrap();
+    let mut logged = pair.log(Side::A).iter().map(|packet| &packet.octets);
+    let first = logged.find(|octets| octets.len() > 16).unwrap();
     assert_eq!(first[14], 60, "logged as it was");
 }
 
