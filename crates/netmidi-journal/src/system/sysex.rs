@@ -145,6 +145,8 @@ pub(crate) mod receiver {
 
     /// How many of the last messages are remembered.
     const MAX_RECENT: usize = 48;
+    /// The same while a journal is repaired from: as many as one can have logs, two octets each.
+    const MAX_REPAIRED: usize = SystemJournal::MAX_LEN / 2;
     /// Octets of them that are remembered, all together.
     const MAX_RECENT_OCTETS: usize = 2 * 1024;
     /// Octets of one of them that are remembered, its last ones: a log never shows more.
@@ -390,7 +392,8 @@ pub(crate) mod receiver {
                 self.recent.reserve_exact(MAX_RECENT);
                 self.tails.octets.reserve_exact(MAX_RECENT_OCTETS);
             }
-            self.forget_oldest(1, tail.len());
+            let messages = if received { MAX_RECENT } else { MAX_REPAIRED };
+            self.forget_oldest(messages - 1, tail.len());
             let tail = self.tails.push(tail.iter().copied());
             self.recent.push_back(Recent {
                 ext,
@@ -403,9 +406,13 @@ pub(crate) mod receiver {
             });
         }
 
-        /// Keeps to the bounds when so much more is to be remembered.
+        /// Keeps no more than so many, and room for so many octets more.
         fn forget_oldest(&mut self, messages: usize, octets: usize) {
-            while self.recent.len() + messages > MAX_RECENT
+            if messages < self.recent.len() {
+                // After a journal with many logs.
+                self.recent.shrink_to(self.recent.len().max(MAX_RECENT));
+            }
+            while self.recent.len() > messages
                 || self.tails.octets.len() + octets > MAX_RECENT_OCTETS
             {
                 let Some(oldest) = self.recent.pop_front() else {
@@ -439,7 +446,7 @@ pub(crate) mod receiver {
                 }
             }
 
-            self.forget_oldest(0, 0);
+            self.forget_oldest(MAX_REPAIRED, 0);
             let (known, last_known) = self.known_part(logs, out);
             let (from, end, newest) = self.received_part(logs, known, &mut told, out);
             accounted = accounted.wrapping_add(told.lost);
