@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use crate::event::ParticipantId;
 use crate::invitation::InvitationId;
+use crate::invitee::InviteeId;
 use crate::time::Time;
 
 /// What is due.
@@ -11,6 +12,8 @@ use crate::time::Time;
 pub(crate) enum Timer {
     /// An invitation has waited long enough for its data half.
     Invitation(InvitationId),
+    /// Somebody is to be invited again, or was invited often enough.
+    Invitee(InviteeId),
     /// MIDI may go to this participant even if nothing came from it.
     Ready(ParticipantId),
     /// Has this participant been silent for too long?
