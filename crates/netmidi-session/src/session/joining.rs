@@ -1,7 +1,6 @@
 //! How a peer comes in: both halves of its invitation, and whom it replaces.
 
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use netmidi_wire::{Exchange, ExchangeKind, SeqNum, SessionName, Token};
@@ -159,8 +158,7 @@ impl Session {
         data: SocketAddr,
         local: LocalPort,
     ) {
-        let replaced: Vec<ParticipantId> = self.peers_replaced_by(&key, pending.control).collect();
-        for old in replaced {
+        for old in self.peers_replaced_by(&key, pending.control) {
             self.remove(old, LeaveReason::Replaced);
         }
         let Pending {
@@ -191,7 +189,9 @@ impl Session {
             peer: (&participant).into(),
         });
         self.peers.insert(key, id);
+        self.controls.insert((local.pair, control), id);
         self.participants.insert(id, participant);
+        self.joined += 1;
     }
 
     /// Whether there is no place for this peer, those counted out that it would replace.
@@ -200,12 +200,7 @@ impl Session {
             .peers_replaced_by(key, control)
             .filter(|id| self.is_joined(*id))
             .count();
-        let joined = self
-            .participants
-            .values()
-            .filter(|other| !other.is_leaving())
-            .count();
-        joined - replaced >= self.config.max_participants
+        self.joined - replaced >= self.config.max_participants
     }
 
     pub(super) fn is_joined(&self, id: ParticipantId) -> bool {
@@ -220,14 +215,13 @@ impl Session {
         &self,
         key: &PeerKey,
         control: SocketAddr,
-    ) -> impl Iterator<Item = ParticipantId> {
-        let (key, pair) = (*key, key.pair());
-        self.participants
-            .iter()
-            .filter(move |(_, old)| {
-                old.key() == key || (old.peer.control == control && old.peer.pair == pair)
-            })
-            .map(|(id, _)| *id)
+    ) -> impl Iterator<Item = ParticipantId> + use<> {
+        let same = self.peers.get(key).copied();
+        let there = self.controls.get(&(key.pair(), control)).copied();
+        // Each once, the one that joined first before the other.
+        let first = same.min(there).or(same).or(there);
+        let other = same.max(there).filter(|other| Some(*other) != first);
+        first.into_iter().chain(other)
     }
 
     pub(super) fn joined_mut(&mut self, key: &PeerKey) -> Option<&mut Participant> {

@@ -25,7 +25,7 @@ use crate::rng::Rng;
 use crate::stats::{ParticipantStats, SessionStats};
 use crate::time::Time;
 use crate::timer::{Timer, Timers};
-use crate::transmit::{LocalPort, Port, Transmit};
+use crate::transmit::{LocalPort, PairId, Port, Transmit};
 
 /// BY is sent this often, since nothing answers it.
 const BYES: u8 = 2;
@@ -49,12 +49,18 @@ pub struct Session {
     open: bool,
     participants: BTreeMap<ParticipantId, Participant>,
     peers: BTreeMap<PeerKey, ParticipantId>,
+    /// The same by control port: no two are at one.
+    controls: BTreeMap<(PairId, SocketAddr), ParticipantId>,
+    /// How many of them are not leaving.
+    joined: usize,
     next_id: u64,
     invitations: Invitations,
     timers: Timers,
     answers: VecDeque<(Transmit, Answer)>,
-    /// Participants that may send and have something to.
+    /// Participants that may send and have something to, and some that are gone since.
     waiting: VecDeque<ParticipantId>,
+    /// How many of these are gone.
+    waiting_gone: usize,
     events: EventQueue,
     stats: SessionStats,
     /// Where packets are put together: as long as the budget, so that it need not be cleared for
@@ -82,11 +88,14 @@ impl Session {
             open: true,
             participants: BTreeMap::new(),
             peers: BTreeMap::new(),
+            controls: BTreeMap::new(),
+            joined: 0,
             next_id: 0,
             invitations: Invitations::default(),
             timers: Timers::default(),
             answers: VecDeque::new(),
             waiting: VecDeque::new(),
+            waiting_gone: 0,
             events: EventQueue::new(config.max_queued_events, config.max_queued_event_octets),
             stats: SessionStats::default(),
             draft: vec![0; config.packet_budget.get()],
