@@ -15,7 +15,7 @@ use crate::time::Time;
 use crate::transmit::PairId;
 
 /// Names an unfinished invitation.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct InvitationId(u64);
 
 /// An invitation of which only the control half has come.
@@ -32,6 +32,8 @@ pub(crate) struct Pending {
 #[derive(Debug, Default)]
 pub(crate) struct Invitations {
     pending: BTreeMap<PeerKey, Pending>,
+    /// Whose they are.
+    keys: BTreeMap<InvitationId, PeerKey>,
     next: u64,
 }
 
@@ -68,32 +70,30 @@ impl Invitations {
     ) -> (InvitationId, Option<Pending>) {
         let id = InvitationId(self.next);
         self.next += 1;
-        (
+        let pending = Pending {
             id,
-            self.pending.insert(
-                key,
-                Pending {
-                    id,
-                    token,
-                    control,
-                    name,
-                    expires_at,
-                },
-            ),
-        )
+            token,
+            control,
+            name,
+            expires_at,
+        };
+        let old = self.pending.insert(key, pending);
+        if let Some(old) = &old {
+            self.keys.remove(&old.id);
+        }
+        self.keys.insert(id, key);
+        (id, old)
     }
 
     pub(crate) fn remove(&mut self, key: &PeerKey) -> Option<Pending> {
-        self.pending.remove(key)
+        let pending = self.pending.remove(key)?;
+        self.keys.remove(&pending.id);
+        Some(pending)
     }
 
     /// Forgets an invitation whose time is up. Returns whether it was still there.
     pub(crate) fn expire(&mut self, id: InvitationId) -> bool {
-        let key = self
-            .pending
-            .iter()
-            .find(|(_, pending)| pending.id == id)
-            .map(|(key, _)| *key);
-        key.is_some_and(|key| self.pending.remove(&key).is_some())
+        let key = self.keys.get(&id).copied();
+        key.is_some_and(|key| self.remove(&key).is_some())
     }
 }

@@ -45,6 +45,7 @@ extern crate alloc;
 
 mod clock_sync;
 mod config;
+mod deadlines;
 mod error;
 mod event;
 mod feedback;

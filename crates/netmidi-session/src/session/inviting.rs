@@ -121,7 +121,7 @@ impl Session {
         let asking = matches!(
             invitee.progress,
             Progress::Asking {
-                step: Asking::Control { .. },
+                step: Asking::Control,
                 ..
             }
         );

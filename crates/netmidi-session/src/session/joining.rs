@@ -1,7 +1,6 @@
 //! How a peer comes in: both halves of its invitation, and whom it replaces.
 
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -219,8 +218,7 @@ impl Session {
         who: Introduction,
         mut invitee: Option<InviteeId>,
     ) {
-        let replaced: Vec<ParticipantId> = self.peers_replaced_by(&key, who.control).collect();
-        for old in replaced {
+        for old in self.peers_replaced_by(&key, who.control) {
             // Who is invited stays invited: it is this one now.
             let bound = self
                 .participants
@@ -244,6 +242,7 @@ impl Session {
         self.peers.insert(control_key, id);
         self.peers.insert(key, id);
         self.participants.insert(id, participant);
+        self.joined += 1;
         if let Some(invitee) = invitee {
             self.bind(invitee, id);
             self.attend(id);
@@ -262,12 +261,7 @@ impl Session {
             .peers_replaced_by(key, control)
             .filter(|id| self.is_joined(*id))
             .count();
-        let joined = self
-            .participants
-            .values()
-            .filter(|other| !other.is_leaving())
-            .count();
-        joined - replaced >= self.config.max_participants
+        self.joined - replaced >= self.config.max_participants
     }
 
     pub(super) fn is_joined(&self, id: ParticipantId) -> bool {
@@ -282,14 +276,19 @@ impl Session {
         &self,
         key: &PeerKey,
         control: SocketAddr,
-    ) -> impl Iterator<Item = ParticipantId> {
-        let (key, pair) = (*key, key.pair());
-        self.participants
-            .iter()
-            .filter(move |(_, old)| {
-                old.key() == key || (old.peer.control == control && old.peer.pair == pair)
-            })
-            .map(|(id, _)| *id)
+    ) -> impl Iterator<Item = ParticipantId> + use<> {
+        let same = self.peers.get(key).copied();
+        let at_port = |id: &ParticipantId| {
+            self.participants
+                .get(id)
+                .is_some_and(|it| it.peer.control == control)
+        };
+        let there = self.addresses.get(&(key.pair(), control)).copied();
+        let there = there.filter(at_port);
+        // Each once, the one that joined first before the other.
+        let first = same.min(there).or(same).or(there);
+        let other = same.max(there).filter(|other| Some(*other) != first);
+        first.into_iter().chain(other)
     }
 
     pub(super) fn joined_mut(&mut self, key: &PeerKey) -> Option<&mut Participant> {

@@ -23,6 +23,9 @@ const MIDI_BEFORE_BYE: Duration = Duration::from_millis(100);
 const LONGEST_FAREWELL: Duration = Duration::from_secs(2);
 /// So long after that, system exclusive data waits for the journal no more: all of it goes out.
 const PATIENT_FAREWELL: Duration = Duration::from_secs(1);
+/// Turns of participants that are gone stay in the list of those with something to send while there
+/// are no more than this.
+const FEWEST_GONE: usize = 64;
 /// A BY with a foreign token is believed only of a participant older than this (macOS uses
 /// SSRCs again, and its BY carries another token).
 const STALE_BYE: Duration = Duration::from_secs(2);
@@ -41,6 +44,7 @@ impl Session {
             waiting,
             events,
             config,
+            joined,
             ..
         } = self;
         let participant = participants
@@ -63,6 +67,7 @@ impl Session {
             byes_left: BYES,
             next_bye,
         };
+        *joined -= 1;
         timers.set(next_bye, Timer::Farewell(id));
         enlist(now, waiting, id, participant);
         if config.silence_on_leave {
@@ -239,8 +244,11 @@ impl Session {
                 self.addresses.remove(&key);
             }
         }
+        if !participant.is_leaving() {
+            self.joined -= 1;
+        }
         if participant.waiting {
-            self.waiting.retain(|waiting| *waiting != id);
+            self.skip_waiting();
         }
         match participant.stage {
             Stage::Joined { ready_at } => self.timers.cancel(ready_at, Timer::Ready(id)),
@@ -253,5 +261,15 @@ impl Session {
             timers.cancel(at, Timer::Wake(id));
         }
         Some(participant)
+    }
+
+    /// One of those with something to send is gone. Its turn is passed over when it comes, or taken
+    /// out with those of all others that are gone, once they are the most.
+    fn skip_waiting(&mut self) {
+        self.waiting_gone += 1;
+        if self.waiting_gone > FEWEST_GONE.max(self.waiting.len() / 2) {
+            self.waiting_gone = 0;
+            self.waiting.retain(|id| self.participants.contains_key(id));
+        }
     }
 }

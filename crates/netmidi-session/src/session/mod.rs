@@ -53,16 +53,20 @@ pub struct Session {
     open: bool,
     participants: BTreeMap<ParticipantId, Participant>,
     peers: BTreeMap<PeerKey, ParticipantId>,
-    /// Control and data addresses of participants.
+    /// The same by control and by data port.
     addresses: BTreeMap<(PairId, SocketAddr), ParticipantId>,
+    /// How many of them are not leaving.
+    joined: usize,
     next_id: u64,
     invitees: Invitees,
     strangers: Allowance,
     invitations: Invitations,
     timers: Timers,
     answers: VecDeque<(Transmit, Answer)>,
-    /// Participants that may send and have something to.
+    /// Participants that may send and have something to, and some that are gone since.
     waiting: VecDeque<ParticipantId>,
+    /// How many of these are gone.
+    waiting_gone: usize,
     events: EventQueue,
     stats: SessionStats,
     /// Where packets are put together: as long as the budget, so that it need not be cleared for
@@ -91,6 +95,7 @@ impl Session {
             participants: BTreeMap::new(),
             peers: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            joined: 0,
             next_id: 0,
             invitees: Invitees::default(),
             strangers: Allowance::new(now, config.max_strangers_told),
@@ -98,6 +103,7 @@ impl Session {
             timers: Timers::default(),
             answers: VecDeque::new(),
             waiting: VecDeque::new(),
+            waiting_gone: 0,
             events: EventQueue::new(config.max_queued_events, config.max_queued_event_octets),
             stats: SessionStats::default(),
             draft: vec![0; config.packet_budget.get()],

@@ -124,6 +124,7 @@ impl Session {
         let Self {
             participants,
             waiting,
+            waiting_gone,
             timers,
             config,
             ssrc,
@@ -141,6 +142,7 @@ impl Session {
         };
         while let Some(id) = waiting.pop_front() {
             let Some(participant) = participants.get_mut(&id) else {
+                *waiting_gone -= 1;
                 continue;
             };
             let emitted = emit(*now, participant, &mut draft);
