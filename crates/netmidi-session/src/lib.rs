@@ -52,6 +52,7 @@ mod feedback;
 mod invitation;
 mod outbound;
 mod participant;
+mod participants;
 mod protection;
 mod rng;
 mod sequence;

@@ -175,8 +175,7 @@ impl Session {
             data,
             pair: local.pair,
         };
-        let id = ParticipantId(self.next_id);
-        self.next_id += 1;
+        let id = self.participants.next_id();
         let first_seq = SeqNum(self.rng.u16());
         let participant = Participant::new(self.now, who, first_seq, &self.config);
         self.timers.set(participant.silence_at, Timer::Silence(id));
@@ -190,7 +189,7 @@ impl Session {
         });
         self.peers.insert(key, id);
         self.controls.insert((local.pair, control), id);
-        self.participants.insert(id, participant);
+        self.participants.insert(participant);
         self.joined += 1;
     }
 
@@ -200,7 +199,7 @@ impl Session {
             .peers_replaced_by(key, control)
             .filter(|id| self.is_joined(*id))
             .count();
-        self.joined - replaced >= self.config.max_participants
+        self.participants.is_full() || self.joined - replaced >= self.config.max_participants
     }
 
     pub(super) fn is_joined(&self, id: ParticipantId) -> bool {

@@ -20,6 +20,7 @@ use crate::error::{ConfigError, SendError};
 use crate::event::{Event, EventQueue, LeaveReason, ParticipantId, Peer};
 use crate::invitation::Invitations;
 use crate::participant::{Participant, PeerKey};
+use crate::participants::Participants;
 use crate::protection;
 use crate::rng::Rng;
 use crate::stats::{ParticipantStats, SessionStats};
@@ -47,13 +48,12 @@ pub struct Session {
     rng: Rng,
     now: Time,
     open: bool,
-    participants: BTreeMap<ParticipantId, Participant>,
+    participants: Participants,
     peers: BTreeMap<PeerKey, ParticipantId>,
     /// The same by control port: no two are at one.
     controls: BTreeMap<(PairId, SocketAddr), ParticipantId>,
     /// How many of them are not leaving.
     joined: usize,
-    next_id: u64,
     invitations: Invitations,
     timers: Timers,
     answers: VecDeque<(Transmit, Answer)>,
@@ -86,11 +86,10 @@ impl Session {
             rng,
             now,
             open: true,
-            participants: BTreeMap::new(),
+            participants: Participants::default(),
             peers: BTreeMap::new(),
             controls: BTreeMap::new(),
             joined: 0,
-            next_id: 0,
             invitations: Invitations::default(),
             timers: Timers::default(),
             answers: VecDeque::new(),
