@@ -8,10 +8,11 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use core::net::SocketAddr;
 
-use netmidi_wire::Token;
+use netmidi_wire::{Ssrc, Token};
 
 use crate::participant::PeerKey;
 use crate::time::Time;
+use crate::transmit::PairId;
 
 /// Names an unfinished invitation.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -39,6 +40,15 @@ pub(crate) struct Invitations {
 impl Invitations {
     pub(crate) fn len(&self) -> usize {
         self.pending.len()
+    }
+
+    /// Whether somebody at this host has begun to invite us.
+    pub(crate) fn is_pending_at(&self, pair: PairId, from: SocketAddr) -> bool {
+        let (first, last) = (
+            PeerKey::new(Ssrc(0), from, pair),
+            PeerKey::new(Ssrc(u32::MAX), from, pair),
+        );
+        self.pending.range(first..=last).next().is_some()
     }
 
     pub(crate) fn get(&self, key: &PeerKey) -> Option<&Pending> {

@@ -3,12 +3,15 @@
 use crate::deadlines::Deadlines;
 use crate::event::ParticipantId;
 use crate::invitation::InvitationId;
+use crate::invitee::InviteeId;
 
 /// What is due.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Timer {
     /// An invitation has waited long enough for its data half.
     Invitation(InvitationId),
+    /// Somebody is to be invited again, or was invited often enough.
+    Invitee(InviteeId),
     /// MIDI may go to this participant even if nothing came from it.
     Ready(ParticipantId),
     /// Has this participant been silent for too long?

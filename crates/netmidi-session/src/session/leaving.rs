@@ -1,5 +1,6 @@
 //! How a peer goes: BY from either side, and what is tidied up behind it.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -77,6 +78,10 @@ impl Session {
             participant: id,
             reason: LeaveReason::Local,
         });
+        let (invitee, joined_at) = (participant.peer.invitee.take(), participant.joined_at);
+        if let Some(invitee) = invitee {
+            self.lose_invitee(invitee, joined_at, LeaveReason::Local);
+        }
         self.advance(now);
         Ok(())
     }
@@ -87,6 +92,7 @@ impl Session {
     pub fn close(&mut self, now: Time) {
         self.advance(now);
         self.open = false;
+        self.end_invitees();
         let ids: Vec<ParticipantId> = self.participants.keys().copied().collect();
         for id in ids {
             // Those that are leaving already stay as they are.
@@ -102,7 +108,6 @@ impl Session {
     ) {
         let now = self.now;
         let key = PeerKey::new(exchange.ssrc, from, local.pair);
-        let is_ours = |token: Token| exchange.token == token || exchange.token == Token(0);
         // One without a token means the older of the two, which is the one that may have been late.
         let is_known = self.peers.contains_key(&key);
         let ends_invitation = self.invitations.get(&key).is_some_and(|pending| {
@@ -116,10 +121,14 @@ impl Session {
                 return;
             }
         }
+        let is_stranger = !is_known;
         let Some((id, participant)) = self.sender(exchange.ssrc, local, from) else {
+            if is_stranger {
+                self.doubt(local, from);
+            }
             return;
         };
-        if !is_ours(participant.token) && now.since(participant.joined_at) < STALE_BYE {
+        if !participant.has_token(exchange.token) && now.since(participant.joined_at) < STALE_BYE {
             self.stats.stale_bye += 1;
             return;
         }
@@ -160,7 +169,9 @@ impl Session {
         let (to, token) = (participant.peer.control, participant.token);
         let local = LocalPort::control(participant.peer.pair);
         match byes_left.saturating_sub(1) {
-            0 => self.forget(id),
+            0 => {
+                self.forget(id);
+            }
             byes_left => {
                 let next_bye = now + BYE_INTERVAL;
                 participant.stage = Stage::Leaving {
@@ -190,12 +201,17 @@ impl Session {
         if !leaving {
             self.silence(id);
         }
-        self.forget(id);
+        let member = self.forget(id);
         if !leaving {
             self.events.push(Event::Left {
                 participant: id,
                 reason,
             });
+        }
+        if let Some(participant) = member
+            && let Some(invitee) = participant.peer.invitee
+        {
+            self.lose_invitee(invitee, participant.joined_at, reason);
         }
     }
 
@@ -216,17 +232,18 @@ impl Session {
     }
 
     /// Takes a participant out of every table.
-    pub(super) fn forget(&mut self, id: ParticipantId) {
-        let Some(participant) = self.participants.remove(&id) else {
-            return;
-        };
-        let key = participant.key();
-        if self.peers.get(&key) == Some(&id) {
-            self.peers.remove(&key);
+    pub(super) fn forget(&mut self, id: ParticipantId) -> Option<Box<Participant>> {
+        let participant = self.participants.remove(&id)?;
+        for key in [participant.key(), participant.control_key()] {
+            if self.peers.get(&key) == Some(&id) {
+                self.peers.remove(&key);
+            }
         }
-        let control = (key.pair(), participant.peer.control);
-        if self.controls.get(&control) == Some(&id) {
-            self.controls.remove(&control);
+        for address in [participant.peer.control, participant.peer.data] {
+            let key = (participant.peer.pair, address);
+            if self.addresses.get(&key) == Some(&id) {
+                self.addresses.remove(&key);
+            }
         }
         if !participant.is_leaving() {
             self.joined -= 1;
@@ -244,6 +261,7 @@ impl Session {
         if let Some(at) = participant.wake_at {
             timers.cancel(at, Timer::Wake(id));
         }
+        Some(participant)
     }
 
     /// One of those with something to send is gone. Its turn is passed over when it comes, or taken

@@ -172,6 +172,7 @@ impl Session {
     /// Does what is due to a participant, and sees to it that the rest is done in time.
     pub(super) fn attend(&mut self, id: ParticipantId) {
         self.tell_what_arrived(id, false);
+        self.ask_clock(id);
         let Self {
             participants,
             timers,
