@@ -14,7 +14,7 @@ use crate::time::Time;
 use crate::transmit::PairId;
 
 /// Names a participant for as long as the session exists; never used twice.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ParticipantId(u64);
 
 impl ParticipantId {
@@ -32,11 +32,24 @@ impl ParticipantId {
     pub(crate) const fn slot(self) -> usize {
         self.0 as usize & (Self::SLOTS - 1)
     }
+
+    /// How many joined before: no two have that in common.
+    const fn number(self) -> u64 {
+        self.0 >> Self::SLOT_BITS
+    }
+}
+
+impl fmt::Debug for ParticipantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ParticipantId")
+            .field(&self.number())
+            .finish()
+    }
 }
 
 impl fmt::Display for ParticipantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "participant {}", self.0 >> Self::SLOT_BITS)
+        write!(f, "participant {}", self.number())
     }
 }
 

@@ -255,6 +255,33 @@ fn a_peer_may_take_the_place_of_two() {
     }
 }
 
+/// One's data port is another's control port: both are found at theirs, whoever came last.
+#[test]
+fn a_port_may_be_the_control_port_of_one_and_the_data_port_of_another() {
+    let mut session = Session::new(Config::new("ours"), 1, Time::ZERO).unwrap();
+    let mut upper = ScriptedPeer::new(1);
+    let lower = ScriptedPeer::new(2);
+    upper.control = lower.data;
+    upper.data.set_port(upper.control.port() + 1);
+    let old = upper.join(&mut session, Time::ZERO);
+    let other = lower.join(&mut session, Time::ZERO);
+    // It restarts, with another SSRC.
+    upper.ssrc = ScriptedPeer::new(3).ssrc;
+    let new = upper.join(&mut session, Time::ZERO);
+    let there: Vec<_> = session.participants().map(|(id, _)| id).collect();
+    assert_eq!(there, [other, new], "and not {old}");
+    // The same the other way round.
+    let bye = upper.exchange(ExchangeKind::End);
+    session.handle_datagram(
+        Time::ZERO,
+        LocalPort::control(PairId(0)),
+        upper.control,
+        &bye,
+    );
+    let there: Vec<_> = session.participants().map(|(id, _)| id).collect();
+    assert_eq!(there, [other]);
+}
+
 /// The order in which they joined, whatever their SSRCs and whoever left.
 #[test]
 fn participants_stand_in_the_order_of_joining() {

@@ -235,8 +235,8 @@ impl Session {
             self.timers.set(ready_at, Timer::Ready(id));
         }
         let control_key = participant.control_key();
-        for address in [participant.peer.control, participant.peer.data] {
-            self.addresses.insert((participant.peer.pair, address), id);
+        for address in participant.addresses() {
+            self.addresses.insert(address, id);
         }
         self.peers.insert(control_key, id);
         self.peers.insert(key, id);
@@ -277,13 +277,8 @@ impl Session {
         control: SocketAddr,
     ) -> impl Iterator<Item = ParticipantId> + use<> {
         let same = self.peers.get(key).copied();
-        let at_port = |id: &ParticipantId| {
-            self.participants
-                .get(id)
-                .is_some_and(|it| it.peer.control == control)
-        };
-        let there = self.addresses.get(&(key.pair(), control)).copied();
-        let there = there.filter(at_port);
+        let local = LocalPort::control(key.pair());
+        let there = self.addresses.get(&(local, control)).copied();
         // Each once, the one that joined first before the other.
         let first = same.min(there).or(same).or(there);
         let other = same.max(there).filter(|other| Some(*other) != first);
@@ -299,8 +294,10 @@ impl Session {
 
     /// Who has this address in the session and is not leaving.
     pub(super) fn joined_at(&self, pair: PairId, address: SocketAddr) -> Option<ParticipantId> {
-        let id = self.addresses.get(&(pair, address)).copied()?;
-        self.is_joined(id).then_some(id)
+        [LocalPort::control(pair), LocalPort::data(pair)]
+            .into_iter()
+            .filter_map(|local| self.addresses.get(&(local, address)).copied())
+            .find(|id| self.is_joined(*id))
     }
 
     pub(super) fn accept(&mut self, local: LocalPort, to: SocketAddr, token: Token) {

@@ -239,10 +239,9 @@ impl Session {
                 self.peers.remove(&key);
             }
         }
-        for address in [participant.peer.control, participant.peer.data] {
-            let key = (participant.peer.pair, address);
-            if self.addresses.get(&key) == Some(&id) {
-                self.addresses.remove(&key);
+        for address in participant.addresses() {
+            if self.addresses.get(&address) == Some(&id) {
+                self.addresses.remove(&address);
             }
         }
         if !participant.is_leaving() {

@@ -30,7 +30,7 @@ use crate::rng::Rng;
 use crate::stats::{ParticipantStats, SessionStats};
 use crate::time::Time;
 use crate::timer::{Timer, Timers};
-use crate::transmit::{LocalPort, PairId, Port, Transmit};
+use crate::transmit::{LocalPort, Port, Transmit};
 
 /// BY is sent this often, since nothing answers it.
 const BYES: u8 = 2;
@@ -54,8 +54,9 @@ pub struct Session {
     open: bool,
     participants: Participants,
     peers: BTreeMap<PeerKey, ParticipantId>,
-    /// The same by control and by data port.
-    addresses: BTreeMap<(PairId, SocketAddr), ParticipantId>,
+    /// The same by the addresses of their control and data ports, each with the port of ours that it
+    /// talks to: what is the data port of one may be the control port of another.
+    addresses: BTreeMap<(LocalPort, SocketAddr), ParticipantId>,
     /// How many of them are not leaving.
     joined: usize,
     invitees: Invitees,
