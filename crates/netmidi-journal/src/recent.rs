@@ -112,12 +112,32 @@ pub(crate) struct Recent<T = ()> {
 /// An item of [`Recent`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Item<T> {
-    pub(crate) mark: Mark,
-    /// What else is known of it.
-    pub(crate) more: T,
+    // Its mark, with less room.
+    packet: Packet,
+    /// `since` of the mark, counted from the packet.
+    late: u16,
     /// Below 128.
     pub(crate) number: u8,
     pub(crate) value: u8,
+    /// What else is known of it.
+    pub(crate) more: T,
+}
+
+impl<T> Item<T> {
+    pub(crate) const fn mark(&self) -> Mark {
+        Mark {
+            packet: self.packet,
+            since: self.packet + self.late as Packet,
+        }
+    }
+
+    /// An item that is later than can be told counts as one of a later packet: four times as far
+    /// back as a journal reaches nothing depends on which it was.
+    fn set_mark(&mut self, mark: Mark) {
+        let late = mark.since.saturating_sub(mark.packet);
+        self.late = u16::try_from(late).unwrap_or(u16::MAX);
+        self.packet = mark.since - Packet::from(self.late);
+    }
 }
 
 /// The bit of an item in a set of items.
@@ -144,7 +164,7 @@ impl<T: Copy> Recent<T> {
 
     /// The first packet that changed one of them.
     pub(crate) fn oldest(&self) -> Option<Packet> {
-        self.items.first()?.mark.packet()
+        self.items.first().map(|it| it.packet)
     }
 
     pub(crate) fn get(&self, number: u8) -> Option<&Item<T>> {
@@ -154,7 +174,7 @@ impl<T: Copy> Recent<T> {
     }
 
     pub(crate) fn mark(&self, number: u8) -> Mark {
-        self.get(number).map(|it| it.mark).unwrap_or_default()
+        self.get(number).map(Item::mark).unwrap_or_default()
     }
 
     /// `packet` changes the item.
@@ -162,10 +182,11 @@ impl<T: Copy> Recent<T> {
         self.remove(number);
         self.members |= item_bit(number);
         self.items.push(Item {
-            mark: Mark::new(packet),
-            more,
+            packet,
+            late: 0,
             number,
             value,
+            more,
         });
     }
 
@@ -189,7 +210,7 @@ impl<T: Copy> Recent<T> {
         // They are ordered by packet, and nothing arrives before its packet.
         let mut arrived = 0;
         for item in &self.items {
-            if !item.mark.is_covered(report) {
+            if !item.mark().is_covered(report) {
                 break;
             }
             self.members &= !item_bit(item.number);
@@ -197,11 +218,10 @@ impl<T: Copy> Recent<T> {
         }
         self.items.drain(..arrived);
         // Behind one that was left out of a journal there may be others.
-        let sent = |item: &Item<T>| item.mark.packet().is_some_and(|packet| packet <= report);
-        if self.items.first().is_some_and(sent) {
+        if self.oldest().is_some_and(|packet| packet <= report) {
             let members = &mut self.members;
             self.items.retain(|item| {
-                let stays = !item.mark.is_covered(report);
+                let stays = !item.mark().is_covered(report);
                 if !stays {
                     *members &= !item_bit(item.number);
                 }
@@ -212,7 +232,7 @@ impl<T: Copy> Recent<T> {
 
     /// Drops what no packet from `packet` on has changed.
     pub(crate) fn drop_before(&mut self, packet: Packet) {
-        while let Some(first) = self.items.first().filter(|it| it.mark.packet < packet) {
+        while let Some(first) = self.items.first().filter(|it| it.packet < packet) {
             self.remove(first.number);
         }
     }
@@ -224,7 +244,9 @@ impl<T: Copy> Recent<T> {
         if self.members & !told != 0 {
             for item in &mut self.items {
                 if told & item_bit(item.number) == 0 {
-                    any |= item.mark.omit(since);
+                    let mut mark = item.mark();
+                    any |= mark.omit(since);
+                    item.set_mark(mark);
                 }
             }
         }
@@ -242,7 +264,11 @@ impl<T: Copy> Recent<T> {
     }
 
     pub(crate) fn rebase(&mut self, by: Packet) {
-        self.items.iter_mut().for_each(|it| it.mark.rebase(by));
+        for item in &mut self.items {
+            let mut mark = item.mark();
+            mark.rebase(by);
+            item.set_mark(mark);
+        }
     }
 
     /// Gives back what memory it does not need now.
@@ -313,8 +339,22 @@ mod tests {
     }
 
     #[test]
+    fn what_was_left_out_for_long_waits_for_its_report() {
+        let mut list = Recent::new();
+        list.touch(1, 10, 0, ());
+        for since in [65_545, 65_546, 1_000_000] {
+            assert!(list.omit_except(0, since));
+            list.acknowledge(since - 1);
+            assert_eq!(items(&list), [1], "{since}");
+        }
+        assert_eq!(list.oldest(), Some(1_000_000 - 65_535));
+        list.acknowledge(1_000_000);
+        assert!(list.is_empty());
+    }
+
+    #[test]
     fn an_item_takes_few_octets() {
-        assert_eq!(size_of::<Item<()>>(), 12);
-        assert_eq!(size_of::<Item<RtpTimestamp>>(), 16);
+        assert_eq!(size_of::<Item<()>>(), 8);
+        assert_eq!(size_of::<Item<RtpTimestamp>>(), 12);
     }
 }

@@ -823,7 +823,7 @@ pub(crate) mod sent {
             let len = |item: &Item<()>| 2 * self.tools(item).into_iter().flatten().count();
             let (mut safety_len, mut safety_packet) = (0, 0);
             for item in self.recent.iter() {
-                let packet = item.mark.packet().unwrap_or_default();
+                let packet = item.mark().packet().unwrap_or_default();
                 if item_bit(item.number) & Self::SAFETY != 0 {
                     safety_len += len(item);
                     // The newest is the last.
@@ -837,7 +837,7 @@ pub(crate) mod sent {
                         let other = other.trailing_zeros() as u8;
                         if let Some(other) = self.recent.get(other).filter(|_| item.number < other)
                         {
-                            let packet = packet.max(other.mark.packet().unwrap_or_default());
+                            let packet = packet.max(other.mark().packet().unwrap_or_default());
                             group(Some(other.number), packet, len(item) + len(other));
                         }
                     }
@@ -862,7 +862,7 @@ pub(crate) mod sent {
                 spare -= many - skip;
                 let tools = tools.into_iter().flatten().skip(skip);
                 logs.extend(tools.map(|tool| ControlLog {
-                    s: item.mark.s(view.previous),
+                    s: item.mark().s(view.previous),
                     controller: Controller::from(U7::from_low_bits(item.number)),
                     tool,
                 }));

@@ -266,7 +266,7 @@ pub(crate) mod sent {
             for it in notes.recent.iter() {
                 let item = it.number;
                 let log = |extra| ExtraLog {
-                    s: it.mark.s(view.previous),
+                    s: it.mark().s(view.previous),
                     note: Note::from(U7::from_low_bits(item)),
                     extra,
                 };

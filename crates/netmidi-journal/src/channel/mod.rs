@@ -787,7 +787,7 @@ pub(crate) mod sent {
                     tell(Piece::Selection, packet, 0);
                 }
                 for item in parameters.recent.iter() {
-                    let packet = item.mark.packet().unwrap_or_default();
+                    let packet = item.mark().packet().unwrap_or_default();
                     let len = match parameters.open_item() {
                         // Counted with the header.
                         Some(open) if open == item.number => 0,
@@ -800,7 +800,7 @@ pub(crate) mod sent {
                 tell(Piece::OffBits, 0, self.notes.off_len());
             }
             for item in self.notes.recent.iter() {
-                let packet = item.mark.packet().unwrap_or_default();
+                let packet = item.mark().packet().unwrap_or_default();
                 if self.notes.is_on(item.number) {
                     tell(Piece::Note(item.number), packet, 2);
                 }
@@ -813,7 +813,7 @@ pub(crate) mod sent {
             }
             let poly_pressure = self.poly_pressure_recent();
             for item in poly_pressure.into_iter().flat_map(Recent::iter) {
-                let packet = item.mark.packet().unwrap_or_default();
+                let packet = item.mark().packet().unwrap_or_default();
                 tell(Piece::PolyPressure(item.number), packet, 2);
             }
         }

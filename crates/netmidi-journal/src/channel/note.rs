@@ -565,7 +565,7 @@ pub(crate) mod sent {
                 }
                 let age = i64::from(view.now.distance_from(item.more));
                 logs.push(NoteLog {
-                    s: item.mark.s(view.previous),
+                    s: item.mark().s(view.previous),
                     note: Note::from(U7::from_low_bits(item.number)),
                     play: age <= i64::from(view.play_window),
                     velocity: U7::from_low_bits(item.value),

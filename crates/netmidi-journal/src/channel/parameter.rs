@@ -1103,7 +1103,7 @@ pub(crate) mod sent {
             let open = self.open_item();
             for item in self.recent.iter() {
                 if told & item_bit(item.number) != 0 && Some(item.number) != open {
-                    logs.extend(log(item.number, item.mark));
+                    logs.extend(log(item.number, item.mark()));
                 }
             }
             let told_open =

@@ -186,7 +186,7 @@ pub(crate) mod sent {
                     .iter()
                     .filter(|item| told(item.number))
                     .map(|item| PolyPressureLog {
-                        s: item.mark.s(view.previous),
+                        s: item.mark().s(view.previous),
                         note: Note::from(U7::from_low_bits(item.number)),
                         stale: item.value & Self::STALE != 0,
                         pressure: U7::from_low_bits(item.value),
