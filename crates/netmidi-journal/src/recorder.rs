@@ -906,8 +906,98 @@ mod tests {
         let note_on = ChannelMessage::note_on(Channel::C3, Note::MIDDLE_C, U7::MAX);
         recorder.record(RtpTimestamp(0), note_on.into());
         assert_eq!(recorder.channels.iter().flatten().count(), 1);
-        assert!(size_of::<channel::History>() < 8_192);
-        assert!(size_of::<Recorder>() < 1_024);
+        assert!(size_of::<channel::History>() <= 288);
+        assert!(size_of::<Recorder>() <= 352);
+    }
+
+    /// One that runs into the end of the numbers writes what another one writes.
+    #[test]
+    fn packets_can_be_numbered_anew() {
+        let config = RecorderConfig {
+            enhanced: false,
+            ..RecorderConfig::default()
+        };
+        for enhanced in [false, true] {
+            let config = RecorderConfig { enhanced, ..config };
+            let mut plain = Recorder::new(config, SeqNum(0xFF00));
+            let mut late = Recorder::new(config, SeqNum(0xFF00));
+            late.next = Recorder::END - 0x100;
+            late.acknowledged = late.next - 1;
+            let started = late.next;
+            for number in 0..0x200_u16 {
+                let now = RtpTimestamp(u32::from(number) * 10);
+                let seq = SeqNum(0xFF00).wrapping_add(number);
+                let mut out = [[0; 700]; 2];
+                let [first, second] = &mut out;
+                let room = if number % 3 == 0 { 60 } else { 700 };
+                assert_eq!(
+                    plain.write(now, Form::Full, &mut first[..room]),
+                    late.write(now, Form::Full, &mut second[..room]),
+                    "{number}"
+                );
+                assert_eq!(first, second, "{number}");
+                let seven = |it: u16| (it & 0x7F) as u8;
+                let (channel, value) = ((number % 5) as u8, seven(number * 3));
+                let list: [&[u8]; 12] = [
+                    &[0x90 | channel, value, 1],
+                    &[0x80 | channel, seven(number * 5), 3],
+                    &[0xA0 | channel, value, 5],
+                    &[0xB0 | channel, value, 1],
+                    &[0xB0 | channel, 98 + channel % 4, value],
+                    &[0xB0 | channel, 6, value],
+                    &[0xC0 | channel, value],
+                    &[0xD0 | channel, value],
+                    &[0xE0 | channel, value, 0],
+                    &[0xF1, value],
+                    &[0xF3, value],
+                    &[0xF4, 1, 2],
+                ];
+                let sysex = [0x7D, value];
+                for recorder in [&mut plain, &mut late] {
+                    for octets in list.iter().skip(usize::from(number % 7)) {
+                        recorder.record(now, Message::parse(octets).expect("a message"));
+                    }
+                    recorder.record_sysex(now, &sysex, 0..2, true);
+                    recorder.end_packet();
+                    if number % 50 == 49 || number == 0x1FF {
+                        assert!(recorder.acknowledge(seq.wrapping_add(0_u16.wrapping_sub(20))));
+                    }
+                }
+                assert_eq!(plain.is_settled(), late.is_settled(), "{number}");
+            }
+            assert!(late.next < started && plain.overflows() > 50);
+        }
+    }
+
+    #[test]
+    fn who_rests_keeps_what_later_packets_need() {
+        let mut recorder = Recorder::new(RecorderConfig::default(), SeqNum(0));
+        let mut out = [0; 64];
+        let mut packet = |recorder: &mut Recorder, list: &[[u8; 3]]| {
+            let written = recorder.write(RtpTimestamp(0), Form::Full, &mut out);
+            for octets in list {
+                recorder.record(RtpTimestamp(0), Message::parse(octets).expect("a message"));
+            }
+            recorder.end_packet();
+            out.get(..written.map_or(0, |it| it.len)).map(Vec::from)
+        };
+        // A key that is down, a pedal that is down, and on another channel neither.
+        packet(&mut recorder, &[[0x90, 60, 1], [0xB0, 64, 127]]);
+        packet(
+            &mut recorder,
+            &[[0x91, 60, 1], [0x81, 60, 64], [0xB1, 7, 1]],
+        );
+        assert!(recorder.acknowledge(SeqNum(1)) && recorder.is_settled());
+        recorder.shrink();
+        assert_eq!(recorder.channels.iter().flatten().count(), 1);
+        packet(&mut recorder, &[[0x90, 60, 1], [0xB0, 64, 0]]);
+        // Two note-ons wait, and the pedal has changed twice.
+        assert_eq!(
+            packet(&mut recorder, &[]),
+            Some(Vec::from([
+                0x20, 0, 2, 0, 12, 0x4C, 0, 64, 0x82, 0x81, 0xF0, 60, 0x81, 0, 60, 2
+            ]))
+        );
     }
 
     #[test]
