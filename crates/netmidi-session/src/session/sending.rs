@@ -124,6 +124,7 @@ impl Session {
         let Self {
             participants,
             waiting,
+            waiting_gone,
             timers,
             config,
             ssrc,
@@ -141,6 +142,7 @@ impl Session {
         };
         while let Some(id) = waiting.pop_front() {
             let Some(participant) = participants.get_mut(&id) else {
+                *waiting_gone -= 1;
                 continue;
             };
             let emitted = emit(*now, participant, &mut draft);
@@ -170,6 +172,7 @@ impl Session {
     /// Does what is due to a participant, and sees to it that the rest is done in time.
     pub(super) fn attend(&mut self, id: ParticipantId) {
         self.tell_what_arrived(id, false);
+        self.ask_clock(id);
         let Self {
             participants,
             timers,
