@@ -588,29 +588,37 @@ const T: u8 = 0x40;
 
 #[cfg(feature = "alloc")]
 pub(crate) mod sent {
+    use alloc::boxed::Box;
     use alloc::vec::Vec;
 
     use netmidi_message::{Controller, U7};
 
     use super::{ControlLog, ControlTool, Controls};
     use crate::logs::Logs;
-    use crate::recent::{Mark, Recent, View, item_bit};
+    use crate::recent::{Item, Mark, Packet, Recent, View, item_bit};
     use crate::value::Alt;
 
     /// Which controllers of a channel were set. Those of parameter transactions are not here.
     #[derive(Clone, Debug)]
     pub(crate) struct History {
+        /// With the value.
         recent: Recent,
-        values: [U7; 128],
-        counts: [u8; 128],
+        /// Of [`COUNTED`](Self::COUNTED).
+        counts: [u8; 10],
         /// Of controllers 64 to 69.
         toggles: [Toggle; 6],
         /// For enhanced chapters, in which every command is an item.
-        commands: Option<Vec<Command>>,
+        enhanced: Option<Box<Enhanced>>,
+    }
+
+    #[derive(Clone, Debug)]
+    struct Enhanced {
+        commands: Vec<Command>,
+        counts: [u8; 128],
     }
 
     /// How often a switch has changed, which also tells whether it is on.
-    #[derive(Clone, Copy, Debug)]
+    #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
     struct Toggle {
         now: u8,
         /// Up to the last command, without a change that controller 121 made later.
@@ -633,54 +641,79 @@ pub(crate) mod sent {
         const RESET: u128 = item_bit(1) | item_bit(11) | 0xF << 64;
         /// Commands that an enhanced chapter lists at most: with two logs each it is full.
         const MAX_COMMANDS: usize = 64;
+        /// The controllers that have logs with a count.
+        const COUNTED: [u8; 10] = [84, 96, 97, 120, 121, 123, 124, 125, 126, 127];
 
         pub(crate) fn new(enhanced: bool) -> Self {
             Self {
                 recent: Recent::new(),
-                values: [U7::MIN; 128],
-                counts: [0; 128],
-                toggles: [Toggle { now: 0, coded: 0 }; 6],
-                commands: enhanced.then(Vec::new),
+                counts: [0; 10],
+                toggles: [Toggle::default(); 6],
+                enhanced: enhanced.then(|| {
+                    Box::new(Enhanced {
+                        commands: Vec::new(),
+                        counts: [0; 128],
+                    })
+                }),
             }
         }
 
-        /// Takes over the memory of another one.
-        pub(crate) fn reuse(&mut self, other: Self) {
-            self.commands = other.commands;
-            self.commands.iter_mut().for_each(Vec::clear);
+        /// A command that sets everything to its start went out. Memory is kept.
+        pub(crate) fn clear(&mut self) {
+            self.recent.clear();
+            self.counts = [0; 10];
+            self.toggles = [Toggle::default(); 6];
+            if let Some(enhanced) = &mut self.enhanced {
+                enhanced.commands.clear();
+                enhanced.counts = [0; 128];
+            }
         }
 
-        pub(crate) fn record(&mut self, controller: Controller, value: U7, packet: u64) {
+        /// Whether it knows nothing but what is unacknowledged.
+        pub(crate) fn is_blank(&self) -> bool {
+            self.counts == [0; 10]
+                && self.toggles.iter().all(|it| it.now == 0)
+                && self.enhanced.is_none()
+        }
+
+        /// Gives back what memory it does not need now.
+        pub(crate) fn shrink(&mut self) {
+            self.recent.shrink();
+            if let Some(enhanced) = &mut self.enhanced {
+                enhanced.commands.shrink_to_fit();
+            }
+        }
+
+        pub(crate) fn rebase(&mut self, by: Packet) {
+            self.recent.rebase(by);
+            for command in self.commands_mut() {
+                command.mark.rebase(by);
+            }
+        }
+
+        pub(crate) fn record(&mut self, controller: Controller, value: U7, packet: Packet) {
             let number = controller.get();
-            let index = usize::from(number);
-            if let Some(slot) = self.values.get_mut(index) {
-                *slot = value;
-            }
-            let mut count = 0;
-            if let Some(slot) = self.counts.get_mut(index) {
-                *slot = slot.wrapping_add(1);
-                count = *slot;
-            }
-            if let Some(toggle) = index
-                .checked_sub(64)
-                .and_then(|it| self.toggles.get_mut(it))
+            if let Some(index) = Self::counter(number)
+                && let Some(count) = self.counts.get_mut(index)
             {
+                *count = count.wrapping_add(1);
+            }
+            let toggle = usize::from(number).checked_sub(64);
+            if let Some(toggle) = toggle.and_then(|it| self.toggles.get_mut(it)) {
                 toggle.set(value.get() >= 64);
                 toggle.coded = toggle.now;
             }
-            match &mut self.commands {
-                Some(commands) => {
-                    if commands.len() >= Self::MAX_COMMANDS {
-                        make_room(commands);
-                    }
-                    commands.push(Command {
-                        controller: number,
-                        value,
-                        count,
-                        mark: Mark::new(packet),
-                    });
-                }
-                None => self.recent.touch(number, packet),
+            match &mut self.enhanced {
+                Some(enhanced) => enhanced.record(number, value, packet),
+                None => self.recent.touch(number, packet, value.get(), ()),
+            }
+        }
+
+        /// The place in `counts`.
+        fn counter(controller: u8) -> Option<usize> {
+            match controller {
+                ..84 => None,
+                _ => Self::COUNTED.iter().position(|it| *it == controller),
             }
         }
 
@@ -697,31 +730,44 @@ pub(crate) mod sent {
         }
 
         pub(crate) fn is_pending(&self) -> bool {
-            !self.recent.is_empty() || self.commands.as_ref().is_some_and(|list| !list.is_empty())
+            !self.recent.is_empty() || !self.commands().is_empty()
         }
 
-        pub(crate) fn oldest(&self) -> Option<u64> {
-            let first = self.commands.as_ref().and_then(|list| list.first());
-            first.map_or_else(|| self.recent.oldest(), |first| first.mark.packet())
+        pub(crate) fn oldest(&self) -> Option<Packet> {
+            match self.commands() {
+                [first, ..] => first.mark.packet(),
+                [] => self.recent.oldest(),
+            }
         }
 
-        pub(crate) fn acknowledge(&mut self, report: u64) {
+        pub(crate) fn acknowledge(&mut self, report: Packet) {
             self.recent.acknowledge(report);
-            if let Some(commands) = &mut self.commands {
+            if let Some(enhanced) = &mut self.enhanced {
+                let commands = &mut enhanced.commands;
                 commands.retain(|command| !command.mark.is_covered(report));
             }
         }
 
+        fn commands(&self) -> &[Command] {
+            self.enhanced.as_ref().map_or(&[], |it| &it.commands)
+        }
+
+        fn commands_mut(&mut self) -> &mut [Command] {
+            self.enhanced
+                .as_mut()
+                .map_or(&mut [], |it| &mut it.commands)
+        }
+
         /// The journals before the packet `since` tell those of `told` only. Returns whether any
         /// was left out.
-        pub(crate) fn omit_except(&mut self, told: u128, since: u64) -> bool {
+        pub(crate) fn omit_except(&mut self, told: u128, since: Packet) -> bool {
             let mut told = told;
             if self.recent.members() & !told & Self::RESET != 0 {
                 // It must not go before them.
                 told &= !item_bit(121);
             }
             let mut any = self.recent.omit_except(told, since);
-            for command in self.commands.iter_mut().flatten() {
+            for command in self.commands_mut() {
                 if told & item_bit(command.controller) == 0 {
                     any |= command.mark.omit(since);
                 }
@@ -737,48 +783,68 @@ pub(crate) mod sent {
             logs: &'b mut Vec<ControlLog>,
         ) -> Option<Controls<'b>> {
             logs.clear();
-            match &self.commands {
-                Some(commands) => list_commands(commands, view, told, logs),
+            match &self.enhanced {
+                Some(enhanced) => list_commands(&enhanced.commands, view, told, logs),
                 None => self.list_controllers(view, told, logs),
             }
             Controls::new(true, Logs::new(logs)?)
         }
 
-        /// Sets of controllers that are told together or not at all, with the packet that changed
-        /// them last and their octets; the [safety](Self::SAFETY) ones come first.
-        pub(crate) fn groups(&self, mut group: impl FnMut(u128, u64, usize)) {
-            if let Some(commands) = &self.commands {
-                if let Some(last) = commands.last() {
-                    let logs = commands.len() * 2;
-                    group(u128::MAX, last.mark.packet().unwrap_or_default(), 2 * logs);
+        /// The controllers that are told before all others, together or not at all.
+        pub(crate) const fn safety_group(&self) -> u128 {
+            if self.enhanced.is_some() {
+                return u128::MAX;
+            }
+            self.recent.members() & Self::SAFETY
+        }
+
+        /// The controllers that are told together with this one or not at all, which is none of
+        /// [`SAFETY`](Self::SAFETY).
+        pub(crate) const fn group_of(&self, controller: u8) -> u128 {
+            // The order of the two halves of a value matters to receivers.
+            let set = match controller {
+                6 | 38 | 64.. => item_bit(controller),
+                _ => item_bit(controller) | item_bit(controller ^ 32),
+            };
+            set & self.recent.members()
+        }
+
+        /// Sets of controllers that are told together or not at all, by the highest of them, with
+        /// the packet that changed them last and their octets. `None` is the [first
+        /// one](Self::safety_group).
+        pub(crate) fn groups(&self, mut group: impl FnMut(Option<u8>, Packet, usize)) {
+            if let Some(enhanced) = &self.enhanced {
+                if let Some(last) = enhanced.commands.last() {
+                    let logs = enhanced.commands.len() * 2;
+                    group(None, last.mark.packet().unwrap_or_default(), 2 * logs);
                 }
                 return;
             }
-            let mut left = self.recent.members();
-            let safety = left & Self::SAFETY;
-            let mut tell = |set: u128| {
-                let (mut packet, mut len, mut rest) = (0, 0, set);
-                while rest != 0 {
-                    let item = rest.trailing_zeros() as u8;
-                    packet = packet.max(self.recent.mark(item).packet().unwrap_or_default());
-                    len += 2 * self.tools(item).into_iter().flatten().count();
-                    rest &= rest - 1;
+            let len = |item: &Item<()>| 2 * self.tools(item).into_iter().flatten().count();
+            let (mut safety_len, mut safety_packet) = (0, 0);
+            for item in self.recent.iter() {
+                let packet = item.mark().packet().unwrap_or_default();
+                if item_bit(item.number) & Self::SAFETY != 0 {
+                    safety_len += len(item);
+                    // The newest is the last.
+                    safety_packet = packet;
+                    continue;
                 }
-                group(set, packet, len);
-            };
-            if safety != 0 {
-                tell(safety);
+                match self.group_of(item.number) & !item_bit(item.number) {
+                    0 => group(Some(item.number), packet, len(item)),
+                    other => {
+                        // Once for both.
+                        let other = other.trailing_zeros() as u8;
+                        if let Some(other) = self.recent.get(other).filter(|_| item.number < other)
+                        {
+                            let packet = packet.max(other.mark().packet().unwrap_or_default());
+                            group(Some(other.number), packet, len(item) + len(other));
+                        }
+                    }
+                }
             }
-            left &= !safety;
-            while left != 0 {
-                let item = left.trailing_zeros() as u8;
-                // The order of the two halves of a value matters to receivers.
-                let set = match item {
-                    6 | 38 | 64.. => item_bit(item),
-                    _ => item_bit(item) | item_bit(item ^ 32),
-                };
-                tell(set & left);
-                left &= !set;
+            if safety_len > 0 {
+                group(None, safety_packet, safety_len);
             }
         }
 
@@ -786,8 +852,8 @@ pub(crate) mod sent {
             // The chapter holds 128 logs. If everything is in it at once, some must do with one.
             let max = Logs::<ControlLog>::MAX_LEN;
             let mut spare = max - (self.recent.members() & told).count_ones() as usize;
-            for (item, mark) in self.recent.iter() {
-                if told & item_bit(item) == 0 {
+            for item in self.recent.iter() {
+                if told & item_bit(item.number) == 0 {
                     continue;
                 }
                 let tools = self.tools(item);
@@ -796,33 +862,52 @@ pub(crate) mod sent {
                 spare -= many - skip;
                 let tools = tools.into_iter().flatten().skip(skip);
                 logs.extend(tools.map(|tool| ControlLog {
-                    s: mark.s(view.previous),
-                    controller: Controller::from(U7::from_low_bits(item)),
+                    s: item.mark().s(view.previous),
+                    controller: Controller::from(U7::from_low_bits(item.number)),
                     tool,
                 }));
             }
         }
 
         /// The tools for a controller, in their order.
-        fn tools(&self, controller: u8) -> [Option<ControlTool>; 3] {
-            let index = usize::from(controller);
-            let value = self.values.get(index).copied().unwrap_or_default();
-            let count = self.counts.get(index).copied().unwrap_or_default();
-            let count = Some(ControlTool::Count(Alt::from_low_bits(count)));
-            let toggle = index.checked_sub(64).and_then(|it| self.toggles.get(it));
-            let toggle = toggle.map(|it| ControlTool::Toggle(Alt::from_low_bits(it.coded)));
+        fn tools(&self, item: &Item<()>) -> [Option<ControlTool>; 3] {
+            let value = U7::from_low_bits(item.value);
             let plain = Some(ControlTool::Value(value));
-            match controller {
+            let count = Self::counter(item.number).and_then(|it| self.counts.get(it));
+            let count = count.map(|it| ControlTool::Count(Alt::from_low_bits(*it)));
+            match item.number {
                 64..=69 => {
+                    let index = usize::from(item.number) - 64;
+                    let toggle = self.toggles.get(index);
+                    let toggle = toggle.map(|it| ControlTool::Toggle(Alt::from_low_bits(it.coded)));
                     // Half a pedal.
                     let exact = !matches!(value, U7::MIN | U7::MAX);
                     [None, plain.filter(|_| exact), toggle]
                 }
                 84 => [count, plain, None],
                 121 | 126 => [count, plain.filter(|_| value != U7::MIN), None],
-                _ if is_counted(controller) => [count, None, None],
+                _ if is_counted(item.number) => [count, None, None],
                 _ => [None, plain, None],
             }
+        }
+    }
+
+    impl Enhanced {
+        fn record(&mut self, controller: u8, value: U7, packet: Packet) {
+            let mut count = 0;
+            if let Some(slot) = self.counts.get_mut(usize::from(controller)) {
+                *slot = slot.wrapping_add(1);
+                count = *slot;
+            }
+            if self.commands.len() >= History::MAX_COMMANDS {
+                make_room(&mut self.commands);
+            }
+            self.commands.push(Command {
+                controller,
+                value,
+                count,
+                mark: Mark::new(packet),
+            });
         }
     }
 

@@ -465,72 +465,76 @@ pub(crate) mod sent {
 
     use super::{NoteLog, Notes, OffBits};
     use crate::logs::Logs;
-    use crate::recent::{Recent, View, item_bit};
+    use crate::recent::{Item, Packet, Recent, View, item_bit, rebased};
 
     /// Which notes of a channel were switched on and off.
     #[derive(Clone, Debug)]
     pub(crate) struct History {
-        pub(crate) recent: Recent,
-        /// 0 for a note that was switched off last.
-        velocities: [U7; 128],
-        /// When the note was switched on.
-        times: [RtpTimestamp; 128],
+        /// With the velocity, of the note-on or of the note-off, and when that was.
+        pub(crate) recent: Recent<RtpTimestamp>,
+        /// Those that were switched off last.
         off: OffBits,
         /// The packet with the last note-off, for the B bit.
-        last_off: u64,
+        last_off: Packet,
     }
 
     impl History {
         pub(crate) const fn new() -> Self {
             Self {
                 recent: Recent::new(),
-                velocities: [U7::MIN; 128],
-                times: [RtpTimestamp(0); 128],
                 off: OffBits::EMPTY,
                 last_off: 0,
             }
         }
 
-        pub(crate) fn on(&mut self, at: RtpTimestamp, note: Note, velocity: U7, packet: u64) {
-            let index = usize::from(note.get());
-            if let Some(slot) = self.velocities.get_mut(index) {
-                *slot = velocity;
-            }
-            if let Some(slot) = self.times.get_mut(index) {
-                *slot = at;
-            }
+        pub(crate) fn on(&mut self, at: RtpTimestamp, note: Note, velocity: U7, packet: Packet) {
             self.off.remove(note);
-            self.recent.touch(note.get(), packet);
+            self.recent.touch(note.get(), packet, velocity.get(), at);
         }
 
-        pub(crate) fn off(&mut self, note: Note, packet: u64) {
-            if let Some(slot) = self.velocities.get_mut(usize::from(note.get())) {
-                *slot = U7::MIN;
-            }
+        pub(crate) fn off(&mut self, at: RtpTimestamp, note: Note, release: U7, packet: Packet) {
             self.off.insert(note);
             self.last_off = packet;
-            self.recent.touch(note.get(), packet);
+            self.recent.touch(note.get(), packet, release.get(), at);
         }
 
-        /// Whether the note was switched on last.
-        pub(crate) fn is_on(&self, note: u8) -> bool {
-            self.velocity(note) != U7::MIN
+        /// Whether an unacknowledged note was switched on last.
+        pub(crate) const fn is_on(&self, note: u8) -> bool {
+            self.off_members() & item_bit(note) == 0
         }
 
-        pub(crate) fn acknowledge(&mut self, report: u64) {
+        /// How fast a note was let go that was switched off last.
+        pub(crate) fn release(&self, item: &Item<RtpTimestamp>) -> Option<U7> {
+            (!self.is_on(item.number)).then_some(U7::from_low_bits(item.value))
+        }
+
+        pub(crate) fn acknowledge(&mut self, report: Packet) {
             self.recent.acknowledge(report);
             self.keep_members();
         }
 
-        pub(crate) fn drop_before(&mut self, packet: u64) {
-            self.recent.drop_before(packet);
-            self.keep_members();
+        pub(crate) fn drop_before(&mut self, packet: Packet) {
+            if self.recent.oldest().is_some_and(|oldest| oldest < packet) {
+                self.recent.drop_before(packet);
+                self.keep_members();
+            }
+        }
+
+        pub(crate) fn rebase(&mut self, by: Packet) {
+            self.recent.rebase(by);
+            self.last_off = rebased(self.last_off, by);
         }
 
         /// Controllers 120 and 123 to 127.
         pub(crate) fn clear(&mut self) {
             self.recent.clear();
             self.off = OffBits::EMPTY;
+        }
+
+        /// A command that sets everything to its start went out. Memory is kept.
+        pub(crate) fn reset(&mut self) {
+            self.clear();
+            self.last_off = 0;
         }
 
         /// The notes that stand in OFFBITS, as bits.
@@ -555,16 +559,16 @@ pub(crate) mod sent {
         ) -> Option<Notes<'b>> {
             logs.clear();
             let told_on = told & !self.off_members();
-            for (note, mark) in self.recent.iter() {
-                if told_on & item_bit(note) == 0 {
+            for item in self.recent.iter() {
+                if told_on & item_bit(item.number) == 0 {
                     continue;
                 }
-                let at = self.times.get(usize::from(note))?;
+                let age = i64::from(view.now.distance_from(item.more));
                 logs.push(NoteLog {
-                    s: mark.s(view.previous),
-                    note: Note::from(U7::from_low_bits(note)),
-                    play: i64::from(view.now.distance_from(*at)) <= i64::from(view.play_window),
-                    velocity: self.velocity(note),
+                    s: item.mark().s(view.previous),
+                    note: Note::from(U7::from_low_bits(item.number)),
+                    play: age <= i64::from(view.play_window),
+                    velocity: U7::from_low_bits(item.value),
                 });
             }
             // All of OFFBITS or nothing of it.
@@ -576,13 +580,6 @@ pub(crate) mod sent {
                 return None;
             }
             Notes::new(self.last_off != view.previous, Logs::new(logs)?, off)
-        }
-
-        fn velocity(&self, note: u8) -> U7 {
-            self.velocities
-                .get(usize::from(note))
-                .copied()
-                .unwrap_or_default()
         }
 
         const fn keep_members(&mut self) {

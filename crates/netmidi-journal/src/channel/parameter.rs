@@ -876,7 +876,7 @@ pub(crate) mod sent {
     use netmidi_message::{Controller, Parameter, U7, U14};
 
     use super::{ButtonCount, Entry, ParameterLog, ParameterLogs, Parameters, Pending};
-    use crate::recent::{Mark, Recent, View, item_bit};
+    use crate::recent::{Mark, Packet, Recent, View, item_bit, rebased};
 
     /// Which parameters of a channel were set.
     #[derive(Clone, Debug)]
@@ -913,7 +913,7 @@ pub(crate) mod sent {
         /// Whether its last transaction began before the last controller 121.
         stale: bool,
         /// The packet that changed it last.
-        packet: u64,
+        packet: Packet,
     }
 
     /// Steps up and down since the last data entry.
@@ -941,10 +941,30 @@ pub(crate) mod sent {
 
         /// A command that sets everything to its start went out.
         pub(crate) fn reset(&mut self) {
-            let mut parameters = core::mem::take(&mut self.parameters);
-            parameters.clear();
-            *self = Self::new();
-            self.parameters = parameters;
+            self.recent.clear();
+            self.parameters.clear();
+            self.deselect();
+        }
+
+        /// Whether it knows nothing.
+        pub(crate) fn is_blank(&self) -> bool {
+            self.parameters.is_empty()
+                && matches!(self.selection, Selection::Nothing)
+                && (self.registered_msb, self.non_registered_msb) == (U7::MAX, U7::MAX)
+        }
+
+        /// Gives back what memory it does not need now.
+        pub(crate) fn shrink(&mut self) {
+            self.recent.shrink();
+            self.parameters.shrink_to_fit();
+        }
+
+        pub(crate) fn rebase(&mut self, by: Packet) {
+            self.recent.rebase(by);
+            self.selection_mark.rebase(by);
+            for known in &mut self.parameters {
+                known.packet = rebased(known.packet, by);
+            }
         }
 
         /// Whether controllers 6, 38, 96 and 97 go to a parameter.
@@ -953,7 +973,7 @@ pub(crate) mod sent {
         }
 
         /// Controllers 98 to 101.
-        pub(crate) fn select(&mut self, controller: Controller, value: U7, packet: u64) {
+        pub(crate) fn select(&mut self, controller: Controller, value: U7, packet: Packet) {
             let registered = matches!(controller, Controller::RPN_MSB | Controller::RPN_LSB);
             let msb = if registered {
                 &mut self.registered_msb
@@ -980,7 +1000,7 @@ pub(crate) mod sent {
         }
 
         /// Controllers 6, 38, 96 and 97, if they [go to a parameter](Self::takes_data).
-        pub(crate) fn data(&mut self, controller: Controller, value: U7, packet: u64) {
+        pub(crate) fn data(&mut self, controller: Controller, value: U7, packet: Packet) {
             // The lower half of the number may be left out, if it is 0.
             match self.selection {
                 Selection::Pending(Pending::Registered(msb)) => {
@@ -1012,7 +1032,7 @@ pub(crate) mod sent {
                 _ => known.step(-1),
             }
             known.packet = packet;
-            self.recent.touch(item, packet);
+            self.recent.touch(item, packet, 0, ());
         }
 
         /// Controller 121: values stay, the selection is gone.
@@ -1027,6 +1047,10 @@ pub(crate) mod sent {
                     buttons.since_reset = ButtonCount::default();
                 }
             }
+            self.deselect();
+        }
+
+        const fn deselect(&mut self) {
             self.selection = Selection::Nothing;
             self.selection_mark.clear();
             self.registered_msb = U7::MAX;
@@ -1077,9 +1101,9 @@ pub(crate) mod sent {
                 known.map(|known| known.log(mark.s(view.previous)))
             };
             let open = self.open_item();
-            for (item, mark) in self.recent.iter() {
-                if told & item_bit(item) != 0 && Some(item) != open {
-                    logs.extend(log(item, mark));
+            for item in self.recent.iter() {
+                if told & item_bit(item.number) != 0 && Some(item.number) != open {
+                    logs.extend(log(item.number, item.mark()));
                 }
             }
             let told_open =
@@ -1100,7 +1124,7 @@ pub(crate) mod sent {
         }
 
         /// A transaction begins.
-        fn open(&mut self, registered: bool, number: U14, packet: u64) {
+        fn open(&mut self, registered: bool, number: U14, packet: Packet) {
             let parameter = if registered {
                 Parameter::Registered(number)
             } else {
@@ -1112,7 +1136,7 @@ pub(crate) mod sent {
                 known.stale = false;
                 known.packet = packet;
             }
-            self.recent.touch(item, packet);
+            self.recent.touch(item, packet, 0, ());
             self.selection = Selection::Open(item);
             self.selection_mark.clear();
         }

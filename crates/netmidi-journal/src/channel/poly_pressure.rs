@@ -144,37 +144,32 @@ pub(crate) mod sent {
 
     use super::{PolyPressure, PolyPressureLog};
     use crate::logs::Logs;
-    use crate::recent::{Recent, View, item_bit};
+    use crate::recent::{Packet, Recent, View, item_bit};
 
     /// Which pressures the keys of a channel were told.
     #[derive(Clone, Debug)]
     pub(crate) struct History {
+        /// With the pressure, and [`STALE`](Self::STALE).
         pub(crate) recent: Recent,
-        pressures: [U7; 128],
-        /// The keys whose notes were all ended since.
-        stale: u128,
     }
 
     impl History {
+        /// All notes were ended since.
+        const STALE: u8 = 0x80;
+
         pub(crate) const fn new() -> Self {
             Self {
                 recent: Recent::new(),
-                pressures: [U7::MIN; 128],
-                stale: 0,
             }
         }
 
-        pub(crate) fn record(&mut self, note: Note, pressure: U7, packet: u64) {
-            if let Some(slot) = self.pressures.get_mut(usize::from(note.get())) {
-                *slot = pressure;
-            }
-            self.stale &= !item_bit(note.get());
-            self.recent.touch(note.get(), packet);
+        pub(crate) fn record(&mut self, note: Note, pressure: U7, packet: Packet) {
+            self.recent.touch(note.get(), packet, pressure.get(), ());
         }
 
         /// Controllers 120 and 123 to 127.
-        pub(crate) const fn end_notes(&mut self) {
-            self.stale = u128::MAX;
+        pub(crate) fn end_notes(&mut self) {
+            self.recent.values().for_each(|it| *it |= Self::STALE);
         }
 
         /// The chapter with those of `told`.
@@ -189,16 +184,12 @@ pub(crate) mod sent {
             logs.extend(
                 self.recent
                     .iter()
-                    .filter(|(note, _)| told(*note))
-                    .map(|(note, mark)| PolyPressureLog {
-                        s: mark.s(view.previous),
-                        note: Note::from(U7::from_low_bits(note)),
-                        stale: self.stale & item_bit(note) != 0,
-                        pressure: self
-                            .pressures
-                            .get(usize::from(note))
-                            .copied()
-                            .unwrap_or_default(),
+                    .filter(|item| told(item.number))
+                    .map(|item| PolyPressureLog {
+                        s: item.mark().s(view.previous),
+                        note: Note::from(U7::from_low_bits(item.number)),
+                        stale: item.value & Self::STALE != 0,
+                        pressure: U7::from_low_bits(item.value),
                     }),
             );
             PolyPressure::new(true, Logs::new(logs)?)

@@ -46,7 +46,7 @@ pub(crate) mod sent {
     use netmidi_message::U7;
 
     use super::Pressure;
-    use crate::recent::{Mark, View};
+    use crate::recent::{Mark, Packet, View};
 
     /// Which pressure a channel was told.
     #[derive(Clone, Debug, Default)]
@@ -56,7 +56,7 @@ pub(crate) mod sent {
     }
 
     impl History {
-        pub(crate) const fn record(&mut self, pressure: U7, packet: u64) {
+        pub(crate) const fn record(&mut self, pressure: U7, packet: Packet) {
             self.pressure = pressure;
             self.mark = Mark::new(packet);
         }

@@ -162,7 +162,7 @@ pub(crate) mod sent {
     use netmidi_message::U7;
 
     use super::{Bank, Program};
-    use crate::recent::{Mark, View};
+    use crate::recent::{Mark, Packet, View};
 
     /// What a channel was told of programs.
     #[derive(Clone, Debug, Default)]
@@ -199,7 +199,12 @@ pub(crate) mod sent {
             }
         }
 
-        pub(crate) const fn record(&mut self, program: U7, packet: u64) {
+        /// Whether it knows nothing but what is unacknowledged.
+        pub(crate) const fn is_blank(&self) -> bool {
+            self.next_bank.is_none()
+        }
+
+        pub(crate) const fn record(&mut self, program: U7, packet: Packet) {
             self.program = program;
             self.bank = self.next_bank;
             self.mark = Mark::new(packet);

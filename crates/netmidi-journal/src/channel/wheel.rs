@@ -51,7 +51,7 @@ pub(crate) mod sent {
     use netmidi_message::Bend;
 
     use super::Wheel;
-    use crate::recent::{Mark, View};
+    use crate::recent::{Mark, Packet, View};
 
     /// Where a channel was told that the wheel is.
     #[derive(Clone, Debug, Default)]
@@ -61,7 +61,7 @@ pub(crate) mod sent {
     }
 
     impl History {
-        pub(crate) const fn record(&mut self, bend: Bend, packet: u64) {
+        pub(crate) const fn record(&mut self, bend: Bend, packet: Packet) {
             self.bend = bend;
             self.mark = Mark::new(packet);
         }

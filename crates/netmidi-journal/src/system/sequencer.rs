@@ -240,7 +240,7 @@ pub(crate) mod sent {
     use netmidi_message::{RealTime, U14};
 
     use super::Sequencer;
-    use crate::recent::{Mark, View};
+    use crate::recent::{Mark, Packet, View};
 
     /// Where the sequencer was sent to.
     #[derive(Clone, Debug, Default)]
@@ -261,7 +261,7 @@ pub(crate) mod sent {
 
     impl History {
         /// Clock, Start, Continue or Stop.
-        pub(crate) fn record(&mut self, message: RealTime, packet: u64) {
+        pub(crate) fn record(&mut self, message: RealTime, packet: Packet) {
             let mut state = self.state.unwrap_or_default();
             match message {
                 RealTime::TimingClock if !state.running => return,
@@ -287,7 +287,7 @@ pub(crate) mod sent {
         }
 
         /// Song position, in units of six clocks.
-        pub(crate) fn seek(&mut self, sixteenths: U14, packet: u64) {
+        pub(crate) fn seek(&mut self, sixteenths: U14, packet: Packet) {
             let mut state = self.state.unwrap_or_default();
             state.position = 6 * u32::from(sixteenths.get());
             state.played = false;
@@ -314,7 +314,7 @@ pub(crate) mod sent {
         }
 
         /// What changes nothing needs no repair.
-        fn set(&mut self, state: State, packet: u64) {
+        fn set(&mut self, state: State, packet: Packet) {
             if self.state != Some(state) {
                 self.state = Some(state);
                 self.mark = Mark::new(packet);

@@ -632,7 +632,7 @@ pub(crate) mod sent {
     use netmidi_message::{RealTime, U7, Undefined, UndefinedStatus};
 
     use super::{CountLog, DataSize, LogData, RealTimeLog, Simple, SongLog, UndefinedLog};
-    use crate::recent::{Mark, View};
+    use crate::recent::{Mark, Packet, View};
 
     /// Which simple commands were sent.
     #[derive(Clone, Debug, Default)]
@@ -665,7 +665,7 @@ pub(crate) mod sent {
         const MAX_DATA: usize = 64;
 
         /// Reset, F9 and FD.
-        pub(crate) const fn real_time(&mut self, message: RealTime, packet: u64) {
+        pub(crate) const fn real_time(&mut self, message: RealTime, packet: Packet) {
             match message {
                 RealTime::Reset => self.reset.add(packet),
                 RealTime::UndefinedF9 => self.f9.add(packet),
@@ -674,17 +674,17 @@ pub(crate) mod sent {
             }
         }
 
-        pub(crate) const fn tune_request(&mut self, packet: u64) {
+        pub(crate) const fn tune_request(&mut self, packet: Packet) {
             self.tune_request.add(packet);
         }
 
-        pub(crate) const fn song_select(&mut self, song: U7, packet: u64) {
+        pub(crate) const fn song_select(&mut self, song: U7, packet: Packet) {
             self.song = song;
             self.song_mark = Mark::new(packet);
         }
 
         /// F4 and F5.
-        pub(crate) fn undefined(&mut self, message: Undefined<'_>, packet: u64) {
+        pub(crate) fn undefined(&mut self, message: Undefined<'_>, packet: Packet) {
             let command = match message.status() {
                 UndefinedStatus::F4 => &mut self.f4,
                 UndefinedStatus::F5 => &mut self.f5,
@@ -703,11 +703,24 @@ pub(crate) mod sent {
             self.marks().for_each(Mark::clear);
         }
 
-        pub(crate) fn acknowledge(&mut self, report: u64) {
+        pub(crate) fn acknowledge(&mut self, report: Packet) {
             self.marks().for_each(|mark| mark.acknowledge(report));
         }
 
-        pub(crate) fn omit(&mut self, since: u64) -> bool {
+        pub(crate) fn rebase(&mut self, by: Packet) {
+            self.marks().for_each(|mark| mark.rebase(by));
+        }
+
+        /// Gives back what memory it does not need now.
+        pub(crate) fn shrink(&mut self) {
+            for command in [&mut self.f4, &mut self.f5] {
+                if !command.counter.mark.is_pending() {
+                    command.data = Vec::new();
+                }
+            }
+        }
+
+        pub(crate) fn omit(&mut self, since: Packet) -> bool {
             let mut any = false;
             for mark in self.marks() {
                 any |= mark.omit(since);
@@ -724,7 +737,7 @@ pub(crate) mod sent {
             self.reset.mark.is_pending()
         }
 
-        pub(crate) fn oldest(&self) -> Option<u64> {
+        pub(crate) fn oldest(&self) -> Option<Packet> {
             [
                 self.reset.mark,
                 self.tune_request.mark,
@@ -772,7 +785,7 @@ pub(crate) mod sent {
     }
 
     impl Counter {
-        const fn add(&mut self, packet: u64) {
+        const fn add(&mut self, packet: Packet) {
             self.count = self.count.wrapping_add(1);
             self.mark = Mark::new(packet);
         }

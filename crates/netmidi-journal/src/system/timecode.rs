@@ -315,7 +315,7 @@ pub(crate) mod sent {
     use netmidi_message::{Direction, SystemCommon, TimeCode, TimeCodeAssembler, U3, U4, U7};
 
     use super::{Complete, Timecode};
-    use crate::recent::{Mark, View};
+    use crate::recent::{Mark, Packet, View};
 
     /// Which time code was sent.
     #[derive(Clone, Debug, Default)]
@@ -345,7 +345,7 @@ pub(crate) mod sent {
     }
 
     impl History {
-        pub(crate) fn quarter_frame(&mut self, frame_type: U3, frame_value: U4, packet: u64) {
+        pub(crate) fn quarter_frame(&mut self, frame_type: U3, frame_value: U4, packet: Packet) {
             let last = frame_type.get();
             let next = match self.run {
                 Run::Open {
@@ -393,7 +393,7 @@ pub(crate) mod sent {
         }
 
         /// Hours with the rate, minutes, seconds and frames.
-        pub(crate) fn full_frame(&mut self, octets: [U7; 4], packet: u64) {
+        pub(crate) fn full_frame(&mut self, octets: [U7; 4], packet: Packet) {
             self.complete = Some(Complete::FullFrame(octets));
             self.complete_mark = Mark::new(packet);
             self.assembler.reset();
@@ -406,17 +406,22 @@ pub(crate) mod sent {
             *self = Self::default();
         }
 
-        pub(crate) fn acknowledge(&mut self, report: u64) {
+        pub(crate) fn acknowledge(&mut self, report: Packet) {
             self.mark.acknowledge(report);
             self.complete_mark.acknowledge(report);
         }
 
-        pub(crate) fn omit(&mut self, since: u64) -> bool {
+        pub(crate) const fn rebase(&mut self, by: Packet) {
+            self.mark.rebase(by);
+            self.complete_mark.rebase(by);
+        }
+
+        pub(crate) fn omit(&mut self, since: Packet) -> bool {
             self.complete_mark.omit(since);
             self.mark.omit(since)
         }
 
-        pub(crate) fn oldest(&self) -> Option<u64> {
+        pub(crate) fn oldest(&self) -> Option<Packet> {
             // The complete time, if that is unacknowledged, is the older one.
             self.complete_mark.packet().or(self.mark.packet())
         }
