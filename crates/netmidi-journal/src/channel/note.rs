@@ -168,7 +168,7 @@ pub(crate) mod receiver {
     use netmidi_wire::RtpTimestamp;
 
     use super::{NoteLog, Notes};
-    use crate::channel::extras::receiver::ExtraTable;
+    use crate::channel::extras::receiver::{ExtraTable, USUAL_RELEASE};
     use crate::repairer::{ChannelModel, PerKey, Repairs, Stamp, keys};
 
     /// How long ago the own note-on was at least if it cannot be the one that a log with Y=1
@@ -192,6 +192,14 @@ pub(crate) mod receiver {
         on_ext: u64,
         /// The packet of the last note-on or note-off.
         ext: u64,
+    }
+
+    impl NoteState {
+        /// Whether its last note-on is that of a later state, or a restoration has struck it since.
+        fn is_strike_of(self, now: Self) -> bool {
+            let (own, then) = ((self.on_ext, self.at), (now.on_ext, now.at));
+            self.velocity == now.velocity && (own == then || self.on_ext > now.on_ext)
+        }
     }
 
     /// Which notes of a channel sound.
@@ -337,6 +345,34 @@ pub(crate) mod receiver {
                     out.skip_note();
                     self.notes.on(out.stamp, note, log.velocity);
                 }
+            }
+        }
+
+        /// Ends what sounds and does not sound now, or was struck again since; all of it if the
+        /// channel mode changes, which ends all notes.
+        pub(crate) fn restore_notes_off(&mut self, now: &Self, out: &mut Repairs<'_>) {
+            let all = self.mode_differs(now);
+            for key in keys() {
+                let (own, then) = (self.notes.notes.get(key), now.notes.notes.get(key));
+                let ended = if !all && own.is_strike_of(then) {
+                    own.count.saturating_sub(then.count)
+                } else {
+                    own.count
+                };
+                self.end_note(key.into(), ended, USUAL_RELEASE, out);
+            }
+        }
+
+        /// Strikes what sounds now, however long ago it was struck.
+        pub(crate) fn restore_notes_on(&mut self, now: &Self, out: &mut Repairs<'_>) {
+            for key in keys() {
+                let then = now.notes.notes.get(key);
+                let missing = then.count.saturating_sub(self.notes.count(key.into()));
+                let message = ChannelMessage::note_on(self.channel, key.into(), then.velocity);
+                for _ in 0..missing.min(MAX_STACKED) {
+                    self.execute(message, out);
+                }
+                out.leave_untold(missing.saturating_sub(MAX_STACKED).into());
             }
         }
 

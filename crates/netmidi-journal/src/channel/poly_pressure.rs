@@ -84,7 +84,7 @@ pub(crate) mod receiver {
     use netmidi_message::ChannelMessage;
 
     use super::PolyPressure;
-    use crate::repairer::{ChannelModel, Repairs};
+    use crate::repairer::{ChannelModel, Repairs, keys};
 
     impl ChannelModel {
         /// The receiver's rule of chapter A.
@@ -102,6 +102,19 @@ pub(crate) mod receiver {
                 if !out.skips(log.s) && !log.stale && !known {
                     let message =
                         ChannelMessage::poly_pressure(self.channel, log.note, log.pressure);
+                    self.execute(message, out);
+                }
+            }
+        }
+
+        /// What came before all notes were ended counts no more, and is not known.
+        pub(crate) fn restore_poly_pressure(&mut self, now: &Self, out: &mut Repairs<'_>) {
+            for key in keys() {
+                let then = now.poly_pressure.get(key);
+                if let Some(value) = then
+                    && self.poly_pressure.get(key) != then
+                {
+                    let message = ChannelMessage::poly_pressure(self.channel, key.into(), value);
                     self.execute(message, out);
                 }
             }

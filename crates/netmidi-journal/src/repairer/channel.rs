@@ -156,6 +156,21 @@ impl ChannelModel {
         }
     }
 
+    /// Brings an application that holds this to what is now, in the order of a repair. Parameters
+    /// come before controllers here, because 121 leaves them alone and deselects them.
+    pub(crate) fn restore(&mut self, now: &Self, out: &mut Repairs<'_>) {
+        self.restore_notes_off(now, out);
+        self.restore_modes(now, out);
+        self.restore_program(now, out);
+        self.restore_parameters(now, out);
+        self.restore_controls(now, out);
+        self.restore_selection(now, out);
+        self.restore_wheel(now, out);
+        self.restore_notes_on(now, out);
+        self.restore_pressure(now, out);
+        self.restore_poly_pressure(now, out);
+    }
+
     /// What was lost is not known: ends and lets go what the journal does not speak of.
     pub(crate) fn make_safe(
         &mut self,
