@@ -3,6 +3,7 @@
 mod channel;
 mod restore;
 mod system;
+mod table;
 
 use alloc::boxed::Box;
 
@@ -12,6 +13,7 @@ use netmidi_wire::{Command, CommandSection, RtpTimestamp, SeqNum, SysExSegment};
 pub(crate) use self::channel::ChannelModel;
 pub use self::restore::{Restored, Snapshot};
 use self::system::SystemModel;
+pub(crate) use self::table::{Packet, Table};
 use crate::journal::Salvaged;
 use crate::system::Step;
 
@@ -349,9 +351,7 @@ impl Repairer {
         };
         let mut out = Repairs::new(emit, &list, self.stamp);
         for model in self.channels.iter_mut().flatten() {
-            for key in keys() {
-                model.silence_note(key.into(), &mut out);
-            }
+            model.silence_notes(&mut out);
         }
         for model in self.channels.iter_mut().flatten() {
             model.let_go_all(&mut out);

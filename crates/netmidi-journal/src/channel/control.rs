@@ -107,7 +107,7 @@ pub(crate) mod receiver {
 
     use super::{ControlLog, ControlTool, Controls};
     use crate::logs::LogIter;
-    use crate::repairer::{ChannelModel, PerKey, Repairs, keys};
+    use crate::repairer::{ChannelModel, Packet, PerKey, Repairs, Table, keys};
     use crate::value::Alt;
 
     /// What a reset of all controllers (121) sets, by the MIDI Manufacturers Association's RP-015.
@@ -138,13 +138,13 @@ pub(crate) mod receiver {
         /// Whether it was executed after the other controller of its pair.
         last_of_pair: bool,
         /// The packet of the last command.
-        ext: u64,
+        last: Packet,
     }
 
     /// The controllers of a channel. Of data entry and buttons (6, 38, 96, 97) only what was for no
     /// parameter.
-    #[derive(Clone, Debug)]
-    pub(crate) struct ControlModel(PerKey<ControlState>);
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct ControlModel(Table<ControlState>);
 
     /// Which logs of chapter C are looked at: some are repaired before everything else.
     #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -153,12 +153,6 @@ pub(crate) mod receiver {
         Mode,
         /// All others.
         Rest,
-    }
-
-    impl Default for ControlModel {
-        fn default() -> Self {
-            Self(PerKey::new(ControlState::default()))
-        }
     }
 
     impl ControlModel {
@@ -170,10 +164,12 @@ pub(crate) mod receiver {
             if is_on(value) != is_odd(state.toggles) {
                 state.toggles = after(state.toggles);
             }
-            state.ext = ext;
+            state.last = Packet::new(ext);
             if let Some(partner) = partner(control) {
-                self.state(control).last_of_pair = true;
-                self.state(partner).last_of_pair = false;
+                state.last_of_pair = true;
+                if let Some(partner) = self.0.used_mut(partner.to_u7()) {
+                    partner.last_of_pair = false;
+                }
             }
         }
 
@@ -192,7 +188,7 @@ pub(crate) mod receiver {
         /// Whether it was ever set, by a command or a reset, and to what.
         fn value(&self, control: Controller) -> Option<U7> {
             let state = self.0.get(control.to_u7());
-            (state.known || state.ext != 0).then_some(state.value)
+            (state.known || state.last != Packet::default()).then_some(state.value)
         }
 
         /// Whether it was the last of its pair.
@@ -211,18 +207,29 @@ pub(crate) mod receiver {
 
         /// The packet of the last command of the controller.
         pub(crate) fn ext(&self, control: Controller) -> u64 {
-            self.0.get(control.to_u7()).ext
+            self.0.get(control.to_u7()).last.ext()
         }
 
         /// As if it had never been set.
         fn unset(&mut self, control: Controller) {
-            let state = self.state(control);
-            state.known = false;
-            state.ext = 0;
+            if let Some(state) = self.0.used_mut(control.to_u7()) {
+                state.known = false;
+                state.last = Packet::default();
+            }
         }
 
-        pub(crate) fn forget(&mut self, control: Controller) {
-            self.state(control).known = false;
+        /// What the controllers are is not known any more, but for those of this set.
+        pub(crate) fn forget_all_but(&mut self, logged: u128) {
+            for key in self.0.keys().filter(|key| logged >> key.get() & 1 == 0) {
+                if let Some(state) = self.0.used_mut(key) {
+                    state.known = false;
+                }
+            }
+        }
+
+        /// A reset of the whole system. Memory is kept.
+        pub(crate) fn clear(&mut self) {
+            self.0.clear();
         }
 
         fn state(&mut self, control: Controller) -> &mut ControlState {
@@ -344,7 +351,7 @@ pub(crate) mod receiver {
                 }
                 match number {
                     Some(Numbered::Old) => {
-                        let own = *self.controls.state(command.control);
+                        let own = self.controls.0.get(command.control.to_u7());
                         let in_order = own.last_of_pair || partner(command.control).is_none();
                         if !in_order && ends_pair(controls, index, command.control) {
                             self.execute_uncounted(command.control, command.data(), out);
@@ -374,7 +381,7 @@ pub(crate) mod receiver {
             out: &mut Repairs<'_>,
         ) {
             let control = command.control;
-            let own = *self.controls.state(control);
+            let own = self.controls.0.get(control.to_u7());
             let value_differs = command
                 .value
                 .is_some_and(|it| !own.known || it != own.value);

@@ -356,6 +356,7 @@ pub(crate) mod receiver {
         pub(crate) fn clear(&mut self) {
             self.deselect();
             self.states.clear();
+            self.forgotten = 0;
         }
 
         fn initiate(&mut self, parameter: Option<Parameter>) {

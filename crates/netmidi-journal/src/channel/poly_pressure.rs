@@ -81,10 +81,34 @@ encodes!(PolyPressure<'_>);
 
 #[cfg(feature = "alloc")]
 pub(crate) mod receiver {
-    use netmidi_message::ChannelMessage;
+    use netmidi_message::{ChannelMessage, U7};
 
     use super::PolyPressure;
-    use crate::repairer::{ChannelModel, Repairs, keys};
+    use crate::repairer::{ChannelModel, Repairs, Table, keys};
+
+    /// The pressure on each key, where it is known.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct PolyPressureModel {
+        keys: Table<U7>,
+        /// That of all other keys.
+        others: Option<U7>,
+    }
+
+    impl PolyPressureModel {
+        pub(crate) fn get(&self, key: U7) -> Option<U7> {
+            self.keys.used(key).or(self.others)
+        }
+
+        pub(crate) fn observe(&mut self, key: U7, value: U7) {
+            *self.keys.get_mut(key) = value;
+        }
+
+        /// All keys have this one now, or nobody knows which. Memory is kept.
+        pub(crate) fn set_all(&mut self, value: Option<U7>) {
+            self.keys.clear();
+            self.others = value;
+        }
+    }
 
     impl ChannelModel {
         /// The receiver's rule of chapter A.

@@ -7,7 +7,7 @@ use netmidi_wire::CommandSection;
 
 use super::channel::ChannelModel;
 use super::system::SystemModel;
-use super::{ChannelModels, Repairer, Repairs, Stamp, channel_model, clear, keys};
+use super::{ChannelModels, Repairer, Repairs, Stamp, channel_model, clear};
 
 /// What an application holds of one sender's stream: its state, not its past.
 ///
@@ -82,7 +82,7 @@ impl Repairer {
                 // Instruments differ in whether it ends notes.
                 for model in from.channels.iter().flatten() {
                     let mut model = model.clone();
-                    keys().for_each(|key| model.silence_note(key.into(), &mut out));
+                    model.silence_notes(&mut out);
                 }
                 own.restore_reset(by, &mut out);
             }
