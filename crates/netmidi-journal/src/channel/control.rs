@@ -107,7 +107,7 @@ pub(crate) mod receiver {
 
     use super::{ControlLog, ControlTool, Controls};
     use crate::logs::LogIter;
-    use crate::repairer::{ChannelModel, PerKey, Repairs};
+    use crate::repairer::{ChannelModel, Packet, PerKey, Repairs, Table, keys};
     use crate::value::Alt;
 
     /// What a reset of all controllers (121) sets, by the MIDI Manufacturers Association's RP-015.
@@ -118,6 +118,12 @@ pub(crate) mod receiver {
         (65, U7::MIN),
         (66, U7::MIN),
         (67, U7::MIN),
+    ];
+
+    /// The channel modes: each ends what the other one of its pair began.
+    const MODES: [(Controller, Controller); 2] = [
+        (Controller::OMNI_OFF, Controller::OMNI_ON),
+        (Controller::MONO_ON, Controller::POLY_ON),
     ];
 
     #[derive(Clone, Copy, Debug, Default)]
@@ -132,13 +138,13 @@ pub(crate) mod receiver {
         /// Whether it was executed after the other controller of its pair.
         last_of_pair: bool,
         /// The packet of the last command.
-        ext: u64,
+        last: Packet,
     }
 
     /// The controllers of a channel. Of data entry and buttons (6, 38, 96, 97) only what was for no
     /// parameter.
-    #[derive(Clone, Debug)]
-    pub(crate) struct ControlModel(PerKey<ControlState>);
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct ControlModel(Table<ControlState>);
 
     /// Which logs of chapter C are looked at: some are repaired before everything else.
     #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -147,12 +153,6 @@ pub(crate) mod receiver {
         Mode,
         /// All others.
         Rest,
-    }
-
-    impl Default for ControlModel {
-        fn default() -> Self {
-            Self(PerKey::new(ControlState::default()))
-        }
     }
 
     impl ControlModel {
@@ -164,10 +164,12 @@ pub(crate) mod receiver {
             if is_on(value) != is_odd(state.toggles) {
                 state.toggles = after(state.toggles);
             }
-            state.ext = ext;
+            state.last = Packet::new(ext);
             if let Some(partner) = partner(control) {
-                self.state(control).last_of_pair = true;
-                self.state(partner).last_of_pair = false;
+                state.last_of_pair = true;
+                if let Some(partner) = self.0.used_mut(partner.to_u7()) {
+                    partner.last_of_pair = false;
+                }
             }
         }
 
@@ -183,17 +185,51 @@ pub(crate) mod receiver {
             }
         }
 
+        /// Whether it was ever set, by a command or a reset, and to what.
+        fn value(&self, control: Controller) -> Option<U7> {
+            let state = self.0.get(control.to_u7());
+            (state.known || state.last != Packet::default()).then_some(state.value)
+        }
+
+        /// Whether it was the last of its pair.
+        fn is_last_of_pair(&self, control: Controller) -> bool {
+            self.0.get(control.to_u7()).last_of_pair
+        }
+
+        /// How many commands there were, modulo 64.
+        fn count(&self, control: Controller) -> Alt {
+            self.0.get(control.to_u7()).count
+        }
+
         pub(crate) fn is_on(&self, control: Controller) -> bool {
             is_on(self.0.get(control.to_u7()).value)
         }
 
         /// The packet of the last command of the controller.
         pub(crate) fn ext(&self, control: Controller) -> u64 {
-            self.0.get(control.to_u7()).ext
+            self.0.get(control.to_u7()).last.ext()
         }
 
-        pub(crate) fn forget(&mut self, control: Controller) {
-            self.state(control).known = false;
+        /// As if it had never been set.
+        fn unset(&mut self, control: Controller) {
+            if let Some(state) = self.0.used_mut(control.to_u7()) {
+                state.known = false;
+                state.last = Packet::default();
+            }
+        }
+
+        /// What the controllers are is not known any more, but for those of this set.
+        pub(crate) fn forget_all_but(&mut self, logged: u128) {
+            for key in self.0.keys().filter(|key| logged >> key.get() & 1 == 0) {
+                if let Some(state) = self.0.used_mut(key) {
+                    state.known = false;
+                }
+            }
+        }
+
+        /// A reset of the whole system. Memory is kept.
+        pub(crate) fn clear(&mut self) {
+            self.0.clear();
         }
 
         fn state(&mut self, control: Controller) -> &mut ControlState {
@@ -315,7 +351,7 @@ pub(crate) mod receiver {
                 }
                 match number {
                     Some(Numbered::Old) => {
-                        let own = *self.controls.state(command.control);
+                        let own = self.controls.0.get(command.control.to_u7());
                         let in_order = own.last_of_pair || partner(command.control).is_none();
                         if !in_order && ends_pair(controls, index, command.control) {
                             self.execute_uncounted(command.control, command.data(), out);
@@ -345,7 +381,7 @@ pub(crate) mod receiver {
             out: &mut Repairs<'_>,
         ) {
             let control = command.control;
-            let own = *self.controls.state(control);
+            let own = self.controls.0.get(control.to_u7());
             let value_differs = command
                 .value
                 .is_some_and(|it| !own.known || it != own.value);
@@ -423,6 +459,108 @@ pub(crate) mod receiver {
             let message = ChannelMessage::control_change(self.channel, control, value);
             self.execute(message, out);
         }
+    }
+
+    impl ChannelModel {
+        /// Whether the channel mode now is another: omni or not, mono or poly.
+        pub(crate) fn mode_differs(&self, now: &Self) -> bool {
+            MODES
+                .into_iter()
+                .any(|(first, second)| self.new_mode(now, first, second).is_some())
+        }
+
+        /// The messages that set the channel mode. They end all notes.
+        pub(crate) fn restore_modes(&mut self, now: &Self, out: &mut Repairs<'_>) {
+            for (first, second) in MODES {
+                if let Some((control, value)) = self.new_mode(now, first, second) {
+                    self.execute_control(control, value, out);
+                }
+            }
+        }
+
+        fn new_mode(
+            &self,
+            now: &Self,
+            first: Controller,
+            second: Controller,
+        ) -> Option<(Controller, U7)> {
+            let mode = |it: &Self| {
+                [first, second]
+                    .into_iter()
+                    .find(|control| it.controls.is_last_of_pair(*control))
+                    .and_then(|control| Some((control, it.controls.value(control)?)))
+            };
+            mode(now).filter(|it| mode(self) != Some(*it))
+        }
+
+        /// The controllers that last. Where 121 has come it is sent again, because instruments
+        /// differ in what it resets; what was sent after it follows it.
+        pub(crate) fn restore_controls(&mut self, now: &Self, out: &mut Repairs<'_>) {
+            const RESET: Controller = Controller::RESET_ALL_CONTROLLERS;
+            let lasting = || keys().map(Controller::from).filter(|it| lasts(*it));
+            let reset = now.controls.ext(RESET);
+            let was_reset = self.controls.ext(RESET) < reset;
+            if was_reset {
+                for control in lasting().filter(|it| now.controls.ext(*it) < reset) {
+                    if !resets().any(|(it, _)| it == control) {
+                        self.restore_control(control, now, out);
+                    }
+                }
+                let value = now.controls.value(RESET).unwrap_or_default();
+                self.execute_control(RESET, value, out);
+            }
+            for control in lasting() {
+                if was_reset && now.controls.ext(control) >= reset {
+                    self.controls.unset(control);
+                }
+                self.restore_control(control, now, out);
+            }
+            for button in [Controller::DATA_INCREMENT, Controller::DATA_DECREMENT] {
+                let (own, then) = (self.controls.count(button), now.controls.count(button));
+                let missing = then.wrapping_sub(own).into();
+                let steps = out.take_steps(missing);
+                for _ in 0..steps {
+                    let value = now.controls.value(button).unwrap_or_default();
+                    self.execute_control(button, value, out);
+                }
+                out.leave_untold(missing - steps);
+            }
+        }
+
+        /// One controller that lasts, and with it the one that came after it of its pair: the upper
+        /// half of a value may zero the lower one.
+        pub(crate) fn restore_control(
+            &mut self,
+            control: Controller,
+            now: &Self,
+            out: &mut Repairs<'_>,
+        ) {
+            let Some(value) = now.controls.value(control) else {
+                return;
+            };
+            let differs = self.controls.value(control) != Some(value);
+            let Some(partner) = partner(control) else {
+                if differs {
+                    self.execute_control(control, value, out);
+                }
+                return;
+            };
+            let is_last = now.controls.is_last_of_pair(control);
+            if differs || is_last && !self.controls.is_last_of_pair(control) {
+                self.execute_control(control, value, out);
+            }
+            if differs
+                && now.controls.is_last_of_pair(partner)
+                && let Some(value) = now.controls.value(partner)
+            {
+                self.execute_control(partner, value, out);
+            }
+        }
+    }
+
+    /// Whether what the controller sets is neither an order nor for a parameter, nor counted.
+    fn lasts(control: Controller) -> bool {
+        !matches!(control.get(), 96..=101 | 120 | 121 | 123..=127)
     }
 
     /// Numbers the commands of an enhanced chapter C (RFC 6295 §A.3.3).

@@ -93,6 +93,9 @@ pub(crate) mod receiver {
     use super::{Extra, Extras};
     use crate::repairer::PerKey;
 
+    /// How fast keys are let go that do not measure it.
+    pub(crate) const USUAL_RELEASE: U7 = U7::from_low_bits(64);
+
     /// Chapter E by note: chapter N asks it, whatever the S bits.
     pub(crate) struct ExtraTable {
         counts: PerKey<Option<U7>>,
@@ -121,10 +124,9 @@ pub(crate) mod receiver {
             self.counts.get(note.to_u7()).map(U7::get)
         }
 
-        /// How fast the note was let go; 64 if nothing is said.
+        /// How fast the note was let go.
         pub(crate) fn release(&self, note: Note) -> U7 {
-            const USUAL: U7 = U7::from_low_bits(64);
-            self.releases.get(note.to_u7()).unwrap_or(USUAL)
+            self.releases.get(note.to_u7()).unwrap_or(USUAL_RELEASE)
         }
     }
 }

@@ -27,6 +27,7 @@ pub(crate) use {
     extras::receiver::ExtraTable,
     note::receiver::NoteModel,
     parameter::receiver::ParameterModel,
+    poly_pressure::receiver::PolyPressureModel,
     program::receiver::ProgramModel,
     wheel::receiver::WheelModel,
 };

@@ -81,10 +81,34 @@ encodes!(PolyPressure<'_>);
 
 #[cfg(feature = "alloc")]
 pub(crate) mod receiver {
-    use netmidi_message::ChannelMessage;
+    use netmidi_message::{ChannelMessage, U7};
 
     use super::PolyPressure;
-    use crate::repairer::{ChannelModel, Repairs};
+    use crate::repairer::{ChannelModel, Repairs, Table, keys};
+
+    /// The pressure on each key, where it is known.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct PolyPressureModel {
+        keys: Table<U7>,
+        /// That of all other keys.
+        others: Option<U7>,
+    }
+
+    impl PolyPressureModel {
+        pub(crate) fn get(&self, key: U7) -> Option<U7> {
+            self.keys.used(key).or(self.others)
+        }
+
+        pub(crate) fn observe(&mut self, key: U7, value: U7) {
+            *self.keys.get_mut(key) = value;
+        }
+
+        /// All keys have this one now, or nobody knows which. Memory is kept.
+        pub(crate) fn set_all(&mut self, value: Option<U7>) {
+            self.keys.clear();
+            self.others = value;
+        }
+    }
 
     impl ChannelModel {
         /// The receiver's rule of chapter A.
@@ -102,6 +126,19 @@ pub(crate) mod receiver {
                 if !out.skips(log.s) && !log.stale && !known {
                     let message =
                         ChannelMessage::poly_pressure(self.channel, log.note, log.pressure);
+                    self.execute(message, out);
+                }
+            }
+        }
+
+        /// What came before all notes were ended counts no more, and is not known.
+        pub(crate) fn restore_poly_pressure(&mut self, now: &Self, out: &mut Repairs<'_>) {
+            for key in keys() {
+                let then = now.poly_pressure.get(key);
+                if let Some(value) = then
+                    && self.poly_pressure.get(key) != then
+                {
+                    let message = ChannelMessage::poly_pressure(self.channel, key.into(), value);
                     self.execute(message, out);
                 }
             }

@@ -85,6 +85,16 @@ pub(crate) mod receiver {
                 self.execute(message, out);
             }
         }
+
+        /// What came before all notes were ended counts no more, and is not known.
+        pub(crate) fn restore_pressure(&mut self, now: &Self, out: &mut Repairs<'_>) {
+            if let Some(value) = now.pressure
+                && self.pressure != now.pressure
+            {
+                let message = ChannelMessage::channel_pressure(self.channel, value);
+                self.execute(message, out);
+            }
+        }
     }
 }
 

@@ -105,6 +105,13 @@ pub(crate) mod receiver {
                 self.execute(ChannelMessage::pitch_bend(self.channel, log.bend), out);
             }
         }
+
+        pub(crate) fn restore_wheel(&mut self, now: &Self, out: &mut Repairs<'_>) {
+            let bend = now.wheel.bend;
+            if self.wheel.bend != bend {
+                self.execute(ChannelMessage::pitch_bend(self.channel, bend), out);
+            }
+        }
     }
 }
 

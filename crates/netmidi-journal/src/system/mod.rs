@@ -19,7 +19,7 @@ pub(crate) use {
     active_sense::receiver::ActiveSenseModel,
     sequencer::receiver::SequencerModel,
     simple::receiver::SimpleModel,
-    sysex::receiver::{Step, SysExModel, resets_state},
+    sysex::receiver::{ResetBy, Step, SysExModel, resets_state},
     timecode::receiver::{TimecodeModel, full_frame_time},
 };
 

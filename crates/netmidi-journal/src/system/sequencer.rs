@@ -179,8 +179,19 @@ pub(crate) mod receiver {
                 position: log.position(),
                 played: log.played,
             };
+            self.go_to(target, log.clock.is_none(), out);
+            *self = target;
+        }
+
+        /// Where it is now. A place behind [`LAST_PLACE`] that no few clocks lead to cannot be told.
+        pub(crate) fn restore(&mut self, now: Self, out: &mut Repairs<'_>) {
+            self.go_to(now, now.position == 0, out);
+            out.leave_untold(u16::from(self.next() != now.next()));
+        }
+
+        fn go_to(&mut self, target: Self, at_start: bool, out: &mut Repairs<'_>) {
             let ahead = target.next().wrapping_sub(self.next()) % Sequencer::POSITIONS;
-            if log.running && log.clock.is_none() && !log.played {
+            if target.running && at_start && !target.played {
                 if !self.running || self.next() != 0 {
                     if self.running {
                         self.execute(RealTime::Stop, out);
@@ -202,7 +213,6 @@ pub(crate) mod receiver {
                 };
                 self.execute(message, out);
             }
-            *self = target;
         }
 
         fn move_to(&mut self, target: Self, out: &mut Repairs<'_>) {

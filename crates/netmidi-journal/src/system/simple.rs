@@ -225,6 +225,8 @@ pub(crate) mod receiver {
         count: u8,
         /// The data of the last one, so much of it as a log can show.
         last: Option<Vec<u8>>,
+        /// Whether everything was reset since.
+        undone: bool,
     }
 
     impl SimpleModel {
@@ -235,6 +237,13 @@ pub(crate) mod receiver {
                 RealTime::UndefinedFd => self.fd = self.fd.wrapping_add(1),
                 _ => {}
             }
+        }
+
+        /// The whole system was reset. What tells a repeated command from a new one is kept.
+        pub(crate) const fn reset(&mut self) {
+            self.song = None;
+            self.f4.undone = true;
+            self.f5.undone = true;
         }
 
         pub(crate) const fn tune_request(&mut self) {
@@ -285,7 +294,39 @@ pub(crate) mod receiver {
         }
     }
 
+    impl SimpleModel {
+        /// The song, and the data of F4 and F5. Of what leaves nothing behind nothing is repeated.
+        pub(crate) fn restore(&mut self, now: &Self, out: &mut Repairs<'_>) {
+            if let Some(song) = now.song
+                && self.song != now.song
+            {
+                self.song = now.song;
+                out.message(SystemCommon::SongSelect { song }.into());
+            }
+            self.f4.restore(&now.f4, UndefinedStatus::F4, out);
+            self.f5.restore(&now.f5, UndefinedStatus::F5, out);
+        }
+    }
+
     impl UndefinedModel {
+        fn restore(&mut self, now: &Self, status: UndefinedStatus, out: &mut Repairs<'_>) {
+            let Some(then) = now.lasting().filter(|_| self.lasting() != now.lasting()) else {
+                return;
+            };
+            match Undefined::new(status, then) {
+                Some(message) if then.len() < SystemJournal::MAX_LEN => {
+                    out.message(message.into());
+                }
+                _ => out.leave_untold(1),
+            }
+            self.remember(then);
+        }
+
+        /// The data of the last one, if nothing has reset it.
+        fn lasting(&self) -> Option<&[u8]> {
+            self.last.as_deref().filter(|_| !self.undone)
+        }
+
         fn repair(
             &mut self,
             log: Option<UndefinedLog<'_>>,
@@ -326,6 +367,7 @@ pub(crate) mod receiver {
         }
 
         fn remember(&mut self, data: &[u8]) {
+            self.undone = false;
             let last = self.last.get_or_insert_default();
             last.clear();
             // One octet more than a log can show tells a longer one from all logs.

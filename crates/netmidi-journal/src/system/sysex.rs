@@ -226,11 +226,22 @@ pub(crate) mod receiver {
         Ignored,
     }
 
+    /// What has reset the whole system.
+    #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+    pub(crate) enum ResetBy {
+        /// FF.
+        Command,
+        /// A system exclusive message with these data.
+        SysEx([u8; 4]),
+    }
+
     /// What the repair of chapter X has to tell.
     #[derive(Clone, Copy, Debug, Default)]
     pub(crate) struct SysExRepair {
-        /// A message was executed that resets the whole system.
-        pub(crate) reset: bool,
+        /// A message was executed that resets the whole system: which.
+        pub(crate) reset: Option<ResetBy>,
+        /// Messages that were executed, and do not reset.
+        pub(crate) executed: u8,
         /// Messages that are lost, by their logs.
         pub(crate) lost: u8,
         /// Messages that are lost and have no log, or full frames, which never have.
@@ -380,7 +391,7 @@ pub(crate) mod receiver {
             if missing == 0 && full_frame_time(data).is_some() {
                 return;
             }
-            let resets = missing == 0 && resets_state(data);
+            let resets = missing == 0 && resets_state(data).is_some();
             if resets {
                 self.clear_recent();
             }
@@ -501,7 +512,7 @@ pub(crate) mod receiver {
                     .count
                     .wrapping_sub(count_before)
                     .wrapping_sub(accounted);
-                if self.counted && unlogged < 128 && !told.reset {
+                if self.counted && unlogged < 128 && told.reset.is_none() {
                     told.unlogged = unlogged;
                 }
                 self.counted = true;
@@ -748,10 +759,12 @@ pub(crate) mod receiver {
         out.message(sysex.into());
         if let Some(time) = full_frame_time(data) {
             timecode.full_frame(time);
-        } else if resets_state(data) {
-            told.reset = true;
+        } else if let Some(by) = resets_state(data) {
+            told.reset = Some(by);
             *timecode = TimecodeModel::default();
             out.state_was_reset();
+        } else {
+            told.executed = told.executed.saturating_add(1);
         }
     }
 
@@ -828,8 +841,14 @@ pub(crate) mod receiver {
 
     /// Whether a system exclusive message puts the whole instrument back: GM or DLS on or off
     /// (RFC 6295 §A.1).
-    pub(crate) const fn resets_state(data: &[u8]) -> bool {
-        matches!(data, [0x7E, _, 0x09, 0 | 1 | 3] | [0x7E, _, 0x0A, 1 | 2])
+    pub(crate) const fn resets_state(data: &[u8]) -> Option<ResetBy> {
+        match *data {
+            [0x7E, device, id @ 0x09, what @ (0 | 1 | 3)]
+            | [0x7E, device, id @ 0x0A, what @ (1 | 2)] => {
+                Some(ResetBy::SysEx([0x7E, device, id, what]))
+            }
+            _ => None,
+        }
     }
 }
 
