@@ -60,6 +60,7 @@ mod time;
 mod timer;
 mod transmit;
 
+pub use clock_sync::ClockEstimate;
 pub use config::{Config, JournalPolicy, MAX_NAME_OCTETS, UndefinedCommands};
 pub use error::{ConfigError, SendError};
 pub use event::{Event, LeaveReason, Origin, ParticipantId, Peer};

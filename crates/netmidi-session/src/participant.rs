@@ -18,7 +18,7 @@ use crate::outbound::Outbound;
 use crate::protection::Protection;
 use crate::sequence::{Arrival, SeqTracker};
 use crate::stats::ParticipantStats;
-use crate::time::Time;
+use crate::time::{Time, WireClock};
 use crate::transmit::PairId;
 
 /// So many packets of ours may be on the way to a peer, or its answers on the way back.
@@ -112,7 +112,13 @@ pub(crate) struct Introduction {
 }
 
 impl Participant {
-    pub(crate) fn new(now: Time, who: Introduction, first_seq: SeqNum, config: &Config) -> Self {
+    pub(crate) fn new(
+        now: Time,
+        who: Introduction,
+        first_seq: SeqNum,
+        clock: WireClock,
+        config: &Config,
+    ) -> Self {
         let Introduction {
             name,
             ssrc,
@@ -138,8 +144,8 @@ impl Participant {
             sent_at: None,
             silence_at: now + config.silence_timeout,
             waiting: false,
-            clock: ClockSync::default(),
-            outbound: Outbound::new(first_seq),
+            clock: ClockSync::new(clock),
+            outbound: Outbound::new(first_seq, clock),
             protection: Protection::new(first_seq, config.journal, config),
             feedback: FeedbackState::default(),
             stats: ParticipantStats::default(),

@@ -15,6 +15,7 @@ use netmidi_wire::{
 };
 
 use self::sending::{Answer, enlist, make_ready, schedule};
+use crate::clock_sync::ClockEstimate;
 use crate::config::{Config, JournalPolicy};
 use crate::error::{ConfigError, SendError};
 use crate::event::{Event, EventQueue, LeaveReason, ParticipantId, Peer};
@@ -23,7 +24,7 @@ use crate::participant::{Participant, PeerKey};
 use crate::protection;
 use crate::rng::Rng;
 use crate::stats::{ParticipantStats, SessionStats};
-use crate::time::Time;
+use crate::time::{Time, WireClock};
 use crate::timer::{Timer, Timers};
 use crate::transmit::{LocalPort, Port, Transmit};
 
@@ -45,6 +46,8 @@ pub struct Session {
     config: Config,
     ssrc: Ssrc,
     rng: Rng,
+    /// What our timestamps show.
+    clock: WireClock,
     now: Time,
     open: bool,
     participants: BTreeMap<ParticipantId, Participant>,
@@ -67,8 +70,9 @@ pub struct Session {
 impl Session {
     /// A session with no participants.
     ///
-    /// `seed` decides its SSRC and where sequences start: draw it from the operating system's
-    /// generator, so that strangers cannot guess them. `now` is any moment on the caller's clock.
+    /// `seed` decides its SSRC and where sequences and its clock start: draw it from the operating
+    /// system's generator, so that strangers cannot guess them. `now` is any moment on the caller's
+    /// clock.
     ///
     /// # Errors
     /// When the configuration contradicts itself.
@@ -77,6 +81,7 @@ impl Session {
         let mut rng = Rng::new(seed);
         Ok(Self {
             ssrc: Ssrc(rng.nonzero_u32()),
+            clock: WireClock::random(&mut rng),
             rng,
             now,
             open: true,
@@ -204,6 +209,13 @@ impl Session {
     #[must_use]
     pub fn participant_stats(&self, id: ParticipantId) -> Option<ParticipantStats> {
         self.participants.get(&id).map(Participant::stats)
+    }
+
+    /// The clock of one participant as seen from ours, at the time of the last call that had one:
+    /// while it is connected, and after a first clock exchange with it.
+    #[must_use]
+    pub fn participant_clock(&self, id: ParticipantId) -> Option<ClockEstimate> {
+        self.participants.get(&id)?.clock.estimate(self.now)
     }
 
     /// Whether one participant is sent recovery journals, from the next packet on. What was sent
@@ -366,18 +378,38 @@ impl Session {
             }
             ClockCount::Ck2 if participant.clock.complete(now, clock.timestamps) => {
                 participant.stats.clock_exchanges += 1;
-                let Self {
-                    participants,
-                    timers,
-                    waiting,
-                    ..
-                } = self;
-                if let Some(participant) = participants.get_mut(&id) {
-                    make_ready(now, timers, waiting, id, participant);
-                }
+                self.may_play(id);
             }
-            // Only the initiator is sent CK1, and a CK2 that fits nothing moves no clock.
-            ClockCount::Ck1 | ClockCount::Ck2 => self.stats.unexpected_clock += 1,
+            ClockCount::Ck1 => {
+                let Some(timestamps) = participant.clock.answered(now, clock.timestamps) else {
+                    self.stats.unexpected_clock += 1;
+                    return;
+                };
+                participant.stats.clock_exchanges += 1;
+                let end = ClockPacket {
+                    ssrc: ours,
+                    count: ClockCount::Ck2,
+                    timestamps,
+                };
+                self.answer(local, from, Answer::Clock(end));
+                self.may_play(id);
+            }
+            // One that fits nothing moves no clock.
+            ClockCount::Ck2 => self.stats.unexpected_clock += 1,
+        }
+    }
+
+    /// MIDI may flow to a participant from now on.
+    fn may_play(&mut self, id: ParticipantId) {
+        let Self {
+            participants,
+            timers,
+            waiting,
+            now,
+            ..
+        } = self;
+        if let Some(participant) = participants.get_mut(&id) {
+            make_ready(*now, timers, waiting, id, participant);
         }
     }
 
@@ -424,17 +456,7 @@ impl Session {
                     self.stats.invitations_expired += 1;
                 }
             }
-            Timer::Ready(id) => {
-                let Self {
-                    participants,
-                    timers,
-                    waiting,
-                    ..
-                } = self;
-                if let Some(participant) = participants.get_mut(&id) {
-                    make_ready(now, timers, waiting, id, participant);
-                }
-            }
+            Timer::Ready(id) => self.may_play(id),
             Timer::Wake(id) => {
                 if let Some(participant) = self.participants.get_mut(&id) {
                     participant.wake_at = None;
