@@ -261,6 +261,11 @@ impl ClockSync {
         })
     }
 
+    /// Whether there was an exchange.
+    pub(crate) const fn is_known(&self) -> bool {
+        self.line.is_some()
+    }
+
     /// The moment on our clock that a peer's RTP timestamp means, as far as its clock is known.
     ///
     /// The timestamp is the low 32 bits of the peer's clock: it is taken to be the one nearest to

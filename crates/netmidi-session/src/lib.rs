@@ -29,7 +29,7 @@
 //! ([`JournalPolicy`]), with receiver feedback (RS) for its own. `docs/journal.md` in the repository
 //! says what is protected and what is not.
 //!
-//! It leaves out, for now: inviting others, bitrate limits and playout delay.
+//! It leaves out, for now: inviting others and bitrate limits.
 //!
 //! Follows Apple's MIDI Network Driver Protocol, RFC 6295 for the MIDI payload and its journal, and
 //! RFC 3550 for sequence numbers.
@@ -51,6 +51,7 @@ mod feedback;
 mod invitation;
 mod outbound;
 mod participant;
+mod playout;
 mod protection;
 mod rng;
 mod sequence;
@@ -61,7 +62,7 @@ mod timer;
 mod transmit;
 
 pub use clock_sync::ClockEstimate;
-pub use config::{Config, JournalPolicy, MAX_NAME_OCTETS, UndefinedCommands};
+pub use config::{Config, JournalPolicy, LatePolicy, MAX_NAME_OCTETS, Playout, UndefinedCommands};
 pub use error::{ConfigError, SendError};
 pub use event::{Event, LeaveReason, Origin, ParticipantId, Peer};
 pub use netmidi_message as message;

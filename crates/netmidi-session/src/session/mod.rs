@@ -16,11 +16,12 @@ use netmidi_wire::{
 
 use self::sending::{Answer, enlist, make_ready, schedule};
 use crate::clock_sync::ClockEstimate;
-use crate::config::{Config, JournalPolicy};
+use crate::config::{Config, JournalPolicy, Playout};
 use crate::error::{ConfigError, SendError};
 use crate::event::{Event, EventQueue, LeaveReason, ParticipantId, Peer};
 use crate::invitation::Invitations;
 use crate::participant::{Participant, PeerKey};
+use crate::playout::Outlet;
 use crate::protection;
 use crate::rng::Rng;
 use crate::stats::{ParticipantStats, SessionStats};
@@ -255,6 +256,40 @@ impl Session {
         Ok(())
     }
 
+    /// When the messages of one participant are played, from the next packet on. What waits keeps
+    /// its time, but for [`Playout::Immediate`], with which it comes out at once.
+    ///
+    /// # Errors
+    /// When there is no such participant.
+    pub fn set_playout(
+        &mut self,
+        now: Time,
+        id: ParticipantId,
+        playout: Playout,
+    ) -> Result<(), SendError> {
+        self.advance(now);
+        let Self {
+            participants,
+            config,
+            events,
+            now,
+            ..
+        } = self;
+        let participant = participants
+            .get_mut(&id)
+            .filter(|participant| !participant.is_leaving())
+            .ok_or(SendError::UnknownParticipant { participant: id })?;
+        let mut out = Outlet {
+            now: *now,
+            id,
+            config,
+            events,
+        };
+        participant.set_playout(playout, &mut out);
+        self.tell_what_arrived(id, false);
+        Ok(())
+    }
+
     // Inputs.
 
     fn handle_rtp(&mut self, local: LocalPort, from: SocketAddr, packet: &RtpPacket<'_>) {
@@ -302,9 +337,37 @@ impl Session {
         if participant.is_leaving() {
             return;
         }
-        let urgent = participant.handle_packet(now, id, header, &section, config, events);
+        let mut out = Outlet {
+            now,
+            id,
+            config,
+            events,
+        };
+        let urgent = participant.take_packet(packet, &section, &mut out);
+        if participant.is_holding() {
+            schedule(now, timers, id, participant);
+        }
         make_ready(now, timers, waiting, id, participant);
         self.tell_what_arrived(id, urgent);
+    }
+
+    /// Plays what has waited long enough. Returns whether its sender should be told at once.
+    fn play_what_is_due(&mut self, id: ParticipantId) -> bool {
+        let Self {
+            participants,
+            config,
+            events,
+            now,
+            ..
+        } = self;
+        participants.get_mut(&id).is_some_and(|participant| {
+            participant.release(&mut Outlet {
+                now: *now,
+                id,
+                config,
+                events,
+            })
+        })
     }
 
     /// A peer tells what arrived: the journal need not tell it again.
