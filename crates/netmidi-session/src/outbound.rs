@@ -8,7 +8,7 @@ use netmidi_wire::{
 };
 
 use crate::protection::{Protection, Urgency};
-use crate::time::Time;
+use crate::time::{Time, WireClock};
 
 /// A journal leaves at least one octet in so many of the budget to the list.
 const LIST_SHARE: usize = 4;
@@ -41,6 +41,7 @@ struct Queued {
 #[derive(Debug)]
 pub(crate) struct Outbound {
     seq: SeqNum,
+    clock: WireClock,
     /// Of the last command sent: a packet must not begin before it (RFC 6295 §3.3). All 64 bits of
     /// our clock: half of 32 are over in 60 hours, and a silence may last longer.
     latest: ClockTicks,
@@ -84,10 +85,11 @@ pub(crate) struct Draft<'a> {
 }
 
 impl Outbound {
-    /// `seq` is the number of the first packet.
-    pub(crate) const fn new(seq: SeqNum) -> Self {
+    /// `seq` is the number of the first packet, `clock` what timestamps show.
+    pub(crate) const fn new(seq: SeqNum, clock: WireClock) -> Self {
         Self {
             seq,
+            clock,
             latest: ClockTicks(0),
             queue: VecDeque::new(),
             taken: 0,
@@ -154,7 +156,7 @@ impl Outbound {
     pub(crate) fn push(&mut self, now: Time, message: Message<'_>) {
         self.octets += Self::cost(&message);
         self.queue.push_back(Queued {
-            at: now.to_ticks(),
+            at: self.clock.ticks(now),
             message: message.to_buf(),
         });
     }
@@ -276,7 +278,7 @@ impl Outbound {
         draft: &mut Draft<'_>,
         protection: &mut Protection,
     ) -> Result<Option<Emitted>, BufferTooSmall> {
-        let start = now.to_ticks().max(self.latest);
+        let start = self.clock.ticks(now).max(self.latest);
         let room = draft.budget.get() - BEFORE_LIST;
         let journal = draft.journal.get_mut(..room).unwrap_or_default();
         let Some(written) = protection.write(start.to_rtp(), journal) else {
@@ -371,7 +373,7 @@ mod tests {
 
     #[test]
     fn messages_sent_before_a_poll_share_a_packet() {
-        let mut outbound = Outbound::new(SeqNum(65535));
+        let mut outbound = Outbound::new(SeqNum(65535), WireClock::new(ClockTicks(0)));
         let note = ChannelMessage::note_on(Channel::C1, Note::MIDDLE_C, U7::MAX);
         outbound.push(Time::from_millis(1), note.into());
         outbound.push(Time::from_millis(3), note.into());
@@ -390,7 +392,7 @@ mod tests {
     #[test]
     fn a_large_sysex_is_spread_over_packets() {
         let data: Vec<u8> = (0..5000u16).map(|n| (n % 128) as u8).collect();
-        let mut outbound = Outbound::new(SeqNum(0));
+        let mut outbound = Outbound::new(SeqNum(0), WireClock::new(ClockTicks(0)));
         outbound.push(Time::ZERO, SysEx::new(&data).unwrap().into());
         let mut joined = Vec::new();
         let mut packets = 0;
