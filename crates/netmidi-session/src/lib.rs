@@ -29,7 +29,7 @@
 //! ([`JournalPolicy`]), with receiver feedback (RS) for its own. `docs/journal.md` in the repository
 //! says what is protected and what is not.
 //!
-//! It leaves out, for now: inviting others, bitrate limits and playout delay.
+//! It leaves out, for now: inviting others and playout delay.
 //!
 //! Follows Apple's MIDI Network Driver Protocol, RFC 6295 for the MIDI payload and its journal, and
 //! RFC 3550 for sequence numbers.
@@ -50,11 +50,13 @@ mod event;
 mod feedback;
 mod invitation;
 mod outbound;
+mod pacing;
 mod participant;
 mod protection;
 mod rng;
 mod sequence;
 mod session;
+mod sounding;
 mod stats;
 mod time;
 mod timer;
@@ -65,6 +67,7 @@ pub use error::{ConfigError, SendError};
 pub use event::{Event, LeaveReason, Origin, ParticipantId, Peer};
 pub use netmidi_message as message;
 pub use netmidi_wire::{PacketBudget, RunningStatus, Ssrc};
+pub use pacing::{MIN_BITRATE, Pacing};
 pub use session::Session;
 pub use stats::{ParticipantStats, SessionStats};
 pub use time::Time;

@@ -88,6 +88,8 @@ pub(crate) struct Participant {
     pub(crate) waiting: bool,
     pub(crate) clock: ClockSync,
     pub(crate) outbound: Outbound,
+    /// The bitrate limit that it is to be told, once.
+    pub(crate) announce: Option<u32>,
     pub(crate) protection: Protection,
     pub(crate) feedback: FeedbackState,
     pub(crate) stats: ParticipantStats,
@@ -139,7 +141,8 @@ impl Participant {
             silence_at: now + config.silence_timeout,
             waiting: false,
             clock: ClockSync::default(),
-            outbound: Outbound::new(first_seq),
+            outbound: Outbound::new(first_seq, config.send_ahead, config.pacing),
+            announce: config.announce_limit,
             protection: Protection::new(first_seq, config.journal, config),
             feedback: FeedbackState::default(),
             stats: ParticipantStats::default(),
@@ -169,15 +172,25 @@ impl Participant {
     }
 
     pub(crate) fn stats(&self) -> ParticipantStats {
-        ParticipantStats {
+        let mut stats = ParticipantStats {
             sysex_unprotected: self.protection.sysex_unprotected(),
             ..self.stats
-        }
+        };
+        self.outbound.count(&mut stats);
+        stats
     }
 
     /// Whether it has something that can go out now.
     pub(crate) fn has_work(&self, now: Time) -> bool {
-        self.may_send() && (self.outbound.is_sendable() || self.is_guard_due(now))
+        self.may_send()
+            && (self.announces().is_some()
+                || self.outbound.is_sendable(now)
+                || self.is_guard_due(now))
+    }
+
+    /// The bitrate limit that it is to be told now.
+    pub(crate) fn announces(&self) -> Option<u32> {
+        self.announce.filter(|_| self.stage == Stage::Ready)
     }
 
     pub(crate) fn is_guard_due(&self, now: Time) -> bool {
@@ -188,9 +201,12 @@ impl Participant {
     pub(crate) fn wakes_at(&self, now: Time) -> Option<Time> {
         // A guard that is due waits for its turn, not for its time.
         let guard = self.protection.guard_at().filter(|due| *due > now);
-        let stall = self.outbound.stalled_until();
+        let midi = match self.may_send() {
+            true => self.outbound.wakes_at(now),
+            false => None,
+        };
         let feedback = self.feedback.due(now, false);
-        [guard, stall, feedback].into_iter().flatten().min()
+        [guard, midi, feedback].into_iter().flatten().min()
     }
 
     /// Takes a packet that is this participant's for sure and whose list can be read to its end.
