@@ -30,11 +30,46 @@ pub(crate) struct ClockSync {
     /// The last CK1s we sent: the peer's first timestamp and ours.
     answered: [Option<(ClockTicks, ClockTicks)>; OVERLAP],
     next_answer: usize,
+    asked: [Option<ClockTicks>; OVERLAP],
+    next_question: usize,
     samples: [Option<Sample>; WINDOW],
     next: usize,
 }
 
 impl ClockSync {
+    /// The timestamps of a CK0 of ours.
+    pub(crate) fn question(&mut self, now: Time) -> [ClockTicks; 3] {
+        let first = now.to_ticks();
+        if let Some(slot) = self.asked.get_mut(self.next_question) {
+            *slot = Some(first);
+        }
+        self.next_question = (self.next_question + 1) % OVERLAP;
+        [first, ClockTicks(0), ClockTicks(0)]
+    }
+
+    /// A CK1 came: the timestamps of the CK2 that answers it, if it answers a question of ours.
+    pub(crate) fn answered(
+        &mut self,
+        now: Time,
+        timestamps: [ClockTicks; 3],
+    ) -> Option<[ClockTicks; 3]> {
+        let [first, second, _] = timestamps;
+        let asked = self.asked.iter_mut().find(|it| **it == Some(first))?;
+        *asked = None;
+        let third = now.to_ticks();
+        let middle = (i128::from(first.0) + i128::from(third.0)) / 2;
+        let offset = i64::try_from(i128::from(second.0) - middle).ok()?;
+        if let Some(slot) = self.samples.get_mut(self.next) {
+            *slot = Some(Sample {
+                offset,
+                round_trip: third.0.saturating_sub(first.0),
+                at: third,
+            });
+        }
+        self.next = (self.next + 1) % WINDOW;
+        Some([first, second, third])
+    }
+
     /// A CK0 came: the timestamps of the CK1 that answers it.
     pub(crate) fn answer(&mut self, now: Time, first: ClockTicks) -> [ClockTicks; 3] {
         let second = now.to_ticks();
@@ -84,6 +119,17 @@ impl ClockSync {
                 (sample.round_trip.saturating_add(age / DRIFT), age)
             })
             .map(|sample| sample.offset)
+    }
+
+    /// The shortest round trip lately.
+    pub(crate) fn round_trip(&self) -> Option<core::time::Duration> {
+        let ticks = self
+            .samples
+            .iter()
+            .flatten()
+            .map(|it| it.round_trip)
+            .min()?;
+        Some(core::time::Duration::from_micros(ticks.saturating_mul(100)))
     }
 
     /// The moment on our clock that a peer's RTP timestamp means, as far as its clock is known.

@@ -9,6 +9,7 @@ use core::net::SocketAddr;
 use netmidi_message::MessageBuf;
 use netmidi_wire::Ssrc;
 
+use crate::invitee::{InviteeId, InviteeState};
 use crate::time::Time;
 use crate::transmit::PairId;
 
@@ -36,6 +37,20 @@ pub struct Peer {
     pub data: SocketAddr,
     /// Which of our socket pairs it talks to.
     pub pair: PairId,
+    /// Who invited whom.
+    pub role: Role,
+    /// Whom it is of those that we invite.
+    pub invitee: Option<InviteeId>,
+}
+
+/// Our part in a session with one peer (AppleMIDI). Once there is a session both do the same, but
+/// the initiator compares the clocks and comes back when it is lost.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Role {
+    /// We invited. When both did at once: our SSRC is the smaller one.
+    Initiator,
+    /// We were invited.
+    Participant,
 }
 
 /// Something the application should know. Poll with
@@ -81,6 +96,14 @@ pub enum Event {
         /// Why.
         reason: LeaveReason,
     },
+    /// How far an invitation of ours is. That it led to a session is not told here but by the peer of
+    /// [`Event::Joined`].
+    Invitee {
+        /// Whom we invite.
+        invitee: InviteeId,
+        /// How far that is.
+        state: InviteeState,
+    },
     /// Events of the kinds `Message` and `Lost` were dropped here, because events were not polled
     /// fast enough.
     Overflow {
@@ -123,10 +146,13 @@ impl Event {
 pub enum LeaveReason {
     /// The peer said BY.
     Bye,
-    /// Nothing valid came for [`Config::silence_timeout`](crate::Config::silence_timeout).
+    /// Nothing valid came for [`Config::silence_timeout`](crate::Config::silence_timeout), or
+    /// [`Config::liveness_timeout`](crate::Config::liveness_timeout) where that applies.
     Silent,
     /// The same peer was invited in again, after a restart for example.
     Replaced,
+    /// The peer does not know the session any more, as after a restart.
+    Forgotten,
     /// We ended it.
     Local,
 }
@@ -137,6 +163,7 @@ impl fmt::Display for LeaveReason {
             Self::Bye => "the peer ended the session",
             Self::Silent => "nothing was heard from the peer for too long",
             Self::Replaced => "the peer connected again",
+            Self::Forgotten => "the peer has lost the session, perhaps it restarted",
             Self::Local => "ended here",
         })
     }

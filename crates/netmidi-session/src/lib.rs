@@ -45,10 +45,13 @@ extern crate alloc;
 
 mod clock_sync;
 mod config;
+mod deadlines;
 mod error;
 mod event;
 mod feedback;
 mod invitation;
+mod invitee;
+mod liveness;
 mod outbound;
 mod pacing;
 mod participant;
@@ -63,8 +66,9 @@ mod timer;
 mod transmit;
 
 pub use config::{Config, JournalPolicy, MAX_NAME_OCTETS, UndefinedCommands};
-pub use error::{ConfigError, SendError};
-pub use event::{Event, LeaveReason, Origin, ParticipantId, Peer};
+pub use error::{ConfigError, InviteError, SendError};
+pub use event::{Event, LeaveReason, Origin, ParticipantId, Peer, Role};
+pub use invitee::{InviteeId, InviteeState, MAX_TARGETS, Persistence, Target};
 pub use netmidi_message as message;
 pub use netmidi_wire::{PacketBudget, RunningStatus, Ssrc};
 pub use pacing::{MIN_BITRATE, Pacing};

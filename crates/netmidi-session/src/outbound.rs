@@ -217,12 +217,18 @@ impl Outbound {
         }
     }
 
-    /// System exclusive data waits no more for the journal; and if there is a bitrate limit, only
-    /// what ends what sounds waits for that: the rest would take too long, and is dropped.
-    pub(crate) fn hurry(&mut self, now: Time) {
+    /// System exclusive data waits no more for the journal; and if the bitrate limit would not let all
+    /// out before `end`, only what ends what sounds goes out, and the rest is dropped.
+    pub(crate) fn hurry(&mut self, now: Time, end: Time) {
         self.stalled_until = None;
         self.unprotected = u32::MAX;
-        if self.pacer.limit().is_some() {
+        let scheduled = self.scheduled.iter().map(|Reverse(queued)| queued);
+        let messages = self.queue.iter().chain(scheduled);
+        let octets: usize = messages
+            .map(|it| it.message.as_message().encoded_len())
+            .sum();
+        self.pacer.refill(now);
+        if self.pacer.ready_at(octets.saturating_sub(self.taken)) > end {
             self.cancelling = self.taken > 0;
             let begun = usize::from(self.cancelling);
             let scheduled = self.scheduled.drain().map(|Reverse(queued)| queued);
@@ -346,6 +352,9 @@ impl Outbound {
             && let Some(first) = self.queue.pop_front()
         {
             self.scheduled.push(Reverse(first));
+            // It was what waited.
+            self.stalled_until = None;
+            self.end_wait(now);
         }
     }
 

@@ -171,12 +171,14 @@ impl Pacer {
         }
     }
 
-    /// When so many octets may go out, no more than the bucket holds.
+    /// When so many octets may have gone out; together if the bucket holds them.
     pub(crate) fn ready_at(&self, octets: usize) -> Time {
         let Some(limit) = self.limit else {
             return self.counted_at;
         };
-        let wanted = (octets.min(self.burst()) as i64).saturating_mul(OCTET);
+        let wanted = i64::try_from(octets)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(OCTET);
         let missing = wanted.saturating_sub(self.credit).max(0).cast_unsigned();
         self.counted_at + Duration::from_micros(missing.div_ceil(u64::from(limit)))
     }

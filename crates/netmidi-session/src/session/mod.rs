@@ -1,6 +1,8 @@
 //! The session: every datagram, deadline and message passes through here.
 
+mod inviting;
 mod joining;
+mod keeping;
 mod leaving;
 mod sending;
 
@@ -14,18 +16,20 @@ use netmidi_wire::{
     ParseError, RtpPacket, Ssrc,
 };
 
+use self::keeping::Allowance;
 use self::sending::{Answer, enlist, make_ready, schedule};
 use crate::config::{Config, JournalPolicy};
 use crate::error::{ConfigError, SendError};
 use crate::event::{Event, EventQueue, LeaveReason, ParticipantId, Peer};
 use crate::invitation::Invitations;
+use crate::invitee::Invitees;
 use crate::participant::{Participant, PeerKey};
 use crate::protection;
 use crate::rng::Rng;
 use crate::stats::{ParticipantStats, SessionStats};
 use crate::time::Time;
 use crate::timer::{Timer, Timers};
-use crate::transmit::{LocalPort, Port, Transmit};
+use crate::transmit::{LocalPort, PairId, Port, Transmit};
 
 /// BY is sent this often, since nothing answers it.
 const BYES: u8 = 2;
@@ -49,12 +53,20 @@ pub struct Session {
     open: bool,
     participants: BTreeMap<ParticipantId, Participant>,
     peers: BTreeMap<PeerKey, ParticipantId>,
+    /// The same by control and by data port.
+    addresses: BTreeMap<(PairId, SocketAddr), ParticipantId>,
+    /// How many of them are not leaving.
+    joined: usize,
     next_id: u64,
+    invitees: Invitees,
+    strangers: Allowance,
     invitations: Invitations,
     timers: Timers,
     answers: VecDeque<(Transmit, Answer)>,
-    /// Participants that may send and have something to.
+    /// Participants that may send and have something to, and some that are gone since.
     waiting: VecDeque<ParticipantId>,
+    /// How many of these are gone.
+    waiting_gone: usize,
     events: EventQueue,
     stats: SessionStats,
     /// Where packets are put together: as long as the budget, so that it need not be cleared for
@@ -82,11 +94,16 @@ impl Session {
             open: true,
             participants: BTreeMap::new(),
             peers: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            joined: 0,
             next_id: 0,
+            invitees: Invitees::default(),
+            strangers: Allowance::new(now, config.max_strangers_told),
             invitations: Invitations::default(),
             timers: Timers::default(),
             answers: VecDeque::new(),
             waiting: VecDeque::new(),
+            waiting_gone: 0,
             events: EventQueue::new(config.max_queued_events, config.max_queued_event_octets),
             stats: SessionStats::default(),
             draft: vec![0; config.packet_budget.get()],
@@ -114,7 +131,7 @@ impl Session {
                 ExchangeKind::Invitation => self.handle_invitation(local, from, &exchange),
                 ExchangeKind::End => self.handle_bye(local, from, &exchange),
                 ExchangeKind::Accepted | ExchangeKind::Rejected => {
-                    self.stats.unexpected_answer += 1;
+                    self.handle_reply(local, from, &exchange);
                 }
             },
             Ok(Datagram::Control(Control::Clock(clock))) => self.handle_clock(local, from, &clock),
@@ -260,6 +277,7 @@ impl Session {
             .copied()
         else {
             self.stats.unknown_sender += 1;
+            self.tell_stranger(local, from);
             return;
         };
         let Self {
@@ -276,6 +294,7 @@ impl Session {
         };
         if participant.peer.data != from {
             stats.wrong_source += 1;
+            self.check_move(id, local, from);
             return;
         }
         // The list is read whole before anything of it counts: one that cannot be read leaves its
@@ -344,7 +363,16 @@ impl Session {
     fn handle_clock(&mut self, local: LocalPort, from: SocketAddr, clock: &ClockPacket) {
         let now = self.now;
         let ours = self.ssrc;
+        if clock.count == ClockCount::Ck1 && self.has_moved(local, from, clock) {
+            return;
+        }
+        let is_stranger = !self
+            .peers
+            .contains_key(&PeerKey::new(clock.ssrc, from, local.pair));
         let Some((id, participant)) = self.sender(clock.ssrc, local, from) else {
+            if is_stranger && clock.count == ClockCount::Ck0 {
+                self.tell_stranger(local, from);
+            }
             return;
         };
         if participant.is_leaving() {
@@ -353,6 +381,8 @@ impl Session {
         let [first, ..] = clock.timestamps;
         match clock.count {
             ClockCount::Ck0 => {
+                participant.asked.note(now);
+                let steady = participant.asked.is_steady();
                 let timestamps = participant.clock.answer(now, first);
                 let answer = ClockPacket {
                     ssrc: ours,
@@ -361,7 +391,22 @@ impl Session {
                 };
                 // On the port it came from, and to where it came from.
                 self.answer(local, from, Answer::Clock(answer));
+                if steady {
+                    self.watch(id);
+                }
             }
+            ClockCount::Ck1 => match participant.clock.answered(now, clock.timestamps) {
+                Some(timestamps) => {
+                    let answer = ClockPacket {
+                        ssrc: ours,
+                        count: ClockCount::Ck2,
+                        timestamps,
+                    };
+                    self.answer(local, from, Answer::Clock(answer));
+                    self.clock_answered(id);
+                }
+                None => self.stats.unexpected_clock += 1,
+            },
             ClockCount::Ck2 if participant.clock.complete(now, clock.timestamps) => {
                 participant.stats.clock_exchanges += 1;
                 let Self {
@@ -374,8 +419,8 @@ impl Session {
                     make_ready(now, timers, waiting, id, participant);
                 }
             }
-            // Only the initiator is sent CK1, and a CK2 that fits nothing moves no clock.
-            ClockCount::Ck1 | ClockCount::Ck2 => self.stats.unexpected_clock += 1,
+            // One that fits nothing moves no clock.
+            ClockCount::Ck2 => self.stats.unexpected_clock += 1,
         }
     }
 
@@ -395,11 +440,12 @@ impl Session {
             self.stats.unknown_sender += 1;
             return None;
         };
-        let participant = self.participants.get_mut(&id)?;
-        if !participant.is_at(from) {
+        if !self.participants.get(&id)?.is_at(from) {
             self.stats.wrong_source += 1;
+            self.check_move(id, local, from);
             return None;
         }
+        let participant = self.participants.get_mut(&id)?;
         participant.heard_at = self.now;
         Some((id, participant))
     }
@@ -422,6 +468,7 @@ impl Session {
                     self.stats.invitations_expired += 1;
                 }
             }
+            Timer::Invitee(id) => self.attend_invitee(id),
             Timer::Ready(id) => {
                 let Self {
                     participants,
@@ -443,7 +490,7 @@ impl Session {
                 let Some(participant) = self.participants.get_mut(&id) else {
                     return;
                 };
-                let silent_at = participant.heard_at + self.config.silence_timeout;
+                let silent_at = participant.heard_at + participant.silence_timeout(&self.config);
                 if silent_at > now {
                     participant.silence_at = silent_at;
                     self.timers.set(silent_at, timer);

@@ -260,6 +260,7 @@ impl Session {
         let Self {
             participants,
             waiting,
+            waiting_gone,
             timers,
             config,
             ssrc,
@@ -277,6 +278,7 @@ impl Session {
         };
         while let Some(id) = waiting.pop_front() {
             let Some(participant) = participants.get_mut(&id) else {
+                *waiting_gone -= 1;
                 continue;
             };
             if let Some(bits_per_second) = participant.announces() {
@@ -326,6 +328,7 @@ impl Session {
     /// Does what is due to a participant, and sees to it that the rest is done in time.
     pub(super) fn attend(&mut self, id: ParticipantId) {
         self.tell_what_arrived(id, false);
+        self.ask_clock(id);
         let Self {
             participants,
             timers,
