@@ -8,6 +8,7 @@
 
 use core::time::Duration;
 
+use netmidi_journal::{Journal, SysExStatus};
 use netmidi_message::{Message, MessageBuf, SysEx};
 use netmidi_session::{
     Config, ConfigError, JournalPolicy, LocalPort, MIN_BITRATE, Pacing, PacketBudget, PairId,
@@ -962,6 +963,51 @@ fn what_waits_for_the_limit_counts_as_sent() {
     assert_eq!(stand.session.cancel_scheduled(stand.now, stand.id), 2);
     stand.run_until(ms(1_000));
     assert_eq!(stand.played()[10..], ["903c01", "803c01"]);
+}
+
+#[test]
+fn what_is_due_and_what_was_sent_count_in_the_order_of_their_times() {
+    for (live_first, sounds) in [(false, true), (true, false)] {
+        let mut stand = Stand::limited(MIN_BITRATE);
+        // All of it waits for these.
+        for _ in 0..100 {
+            stand.send(wire(&[0xB0, 1, 1]));
+        }
+        stand.send_at(ms(20), wire(&[0x80, 60, 1]));
+        stand.send_at(ms(900), wire(&[0x80, 60, 2]));
+        stand.run_until(ms(if live_first { 10 } else { 30 }));
+        stand.send(wire(&[0x90, 60, 1]));
+        stand.run_until(ms(40));
+        let dropped = stand.session.cancel_scheduled(stand.now, stand.id);
+        assert_eq!(dropped, usize::from(!sounds));
+        stand.run_until(ms(2_000));
+        let notes = stand.played().split_off(100);
+        if sounds {
+            assert_eq!(notes, ["803c01", "903c01", "803c02"]);
+        } else {
+            assert_eq!(notes, ["903c01", "803c01"]);
+        }
+    }
+}
+
+#[test]
+fn the_journal_tells_that_a_dump_was_given_up() {
+    let mut stand = Stand::new(|config| config.journal = JournalPolicy::Full);
+    stand.limit(31_250);
+    let data = vec![1; 100_000];
+    stand.send(SysEx::new(&data).unwrap().into());
+    stand.run_until(ms(500));
+    let id = stand.id;
+    stand.session.leave(stand.now, id).unwrap();
+    stand.run_until(ms(3_000));
+    let guard = stand.packets().pop().unwrap();
+    let packet = RtpPacket::parse(&guard).unwrap();
+    let section = packet.command_section().unwrap();
+    assert_eq!(section.commands().count(), 0);
+    let journal = Journal::parse(section.journal().unwrap()).unwrap();
+    let logs = journal.system().unwrap().sysex.unwrap();
+    let last = logs.iter().last().unwrap();
+    assert_eq!(last.status, SysExStatus::Cancelled);
 }
 
 #[test]
