@@ -233,9 +233,6 @@ impl Outbound {
             let begun = usize::from(self.cancelling);
             let scheduled = self.scheduled.drain().map(|Reverse(queued)| queued);
             self.queue.extend(scheduled);
-            if let Some(waiting) = self.queue.make_contiguous().get_mut(begun..) {
-                waiting.sort_unstable();
-            }
             let mut sounding = self.sounding.clone();
             let (mut index, mut octets, mut dropped) = (0, 0, 0);
             self.queue.retain(|queued| {
