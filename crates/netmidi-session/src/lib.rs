@@ -55,6 +55,7 @@ mod liveness;
 mod outbound;
 mod pacing;
 mod participant;
+mod participants;
 mod protection;
 mod rng;
 mod sequence;
