@@ -6,6 +6,7 @@ use core::time::Duration;
 use netmidi_wire::{PacketBudget, RunningStatus};
 
 use crate::error::ConfigError;
+use crate::pacing::Pacing;
 
 /// The longest session name, in octets of UTF-8: what a DNS label can hold, since the name is
 /// announced as one (DNS-SD instance names, RFC 6763 §4.1.1).
@@ -143,6 +144,21 @@ pub struct Config {
     /// Messages of one participant that may wait for their own time, which a packet can give to each
     /// of them; when there are more, the oldest is played early. Default 4,096.
     pub max_held_messages: usize,
+    /// How long before its time a message given to [`Session::send_at`](crate::Session::send_at)
+    /// goes out, with that time as its timestamp. Default 0: it goes out when it is to sound, and
+    /// sounds early nowhere. More makes up for the network's delay, but only with peers that hold
+    /// back what is not due yet; many play everything at once.
+    pub send_ahead: Duration,
+    /// How far ahead a message may be scheduled. Default one hour.
+    pub max_schedule_ahead: Duration,
+    /// How slowly each participant is sent MIDI and in how small packets, unless
+    /// [`Session::set_pacing`](crate::Session::set_pacing) says otherwise for one. Default `None`: as
+    /// fast as it is sent. What a participant itself asks for (RL) holds beside that.
+    pub pacing: Option<Pacing>,
+    /// The most that each participant is asked to send us (RL), in bits of MIDI per second at ten
+    /// bits an octet: 31,250 for a DIN plug, 0 for no limit. It is told once, when MIDI may flow, and
+    /// may not obey. Default `None`: it is told nothing.
+    pub announce_limit: Option<u32>,
     /// How large packets get, in octets of UDP payload. Default 1,024: some peers read no more.
     pub packet_budget: PacketBudget,
     /// Whether packets use running status. Default off: some receivers cannot read it.
@@ -155,7 +171,7 @@ pub struct Config {
     pub journal: JournalPolicy,
     /// Whether journals list several commands of one controller (enhanced chapter C, RFC 6295
     /// §A.3.3). Default off: few receivers know them. Needs a [`packet_budget`](Self::packet_budget)
-    /// of 1,024 octets or more.
+    /// of 1,024 octets or more, and as much in [`pacing`](Self::pacing).
     pub enhanced_controllers: bool,
     /// Whether the messages that silence what a participant left on (notes, pedals, pitch bend) are
     /// delivered when it leaves, marked [`Origin::Silence`](crate::Origin::Silence). Default on.
@@ -189,6 +205,10 @@ impl Config {
             max_held_packets: 1024,
             max_held_octets: 1 << 20,
             max_held_messages: 4096,
+            send_ahead: Duration::ZERO,
+            max_schedule_ahead: Duration::from_secs(3600),
+            pacing: None,
+            announce_limit: None,
             packet_budget: PacketBudget::DEFAULT,
             running_status: RunningStatus::default(),
             undefined: UndefinedCommands::default(),
@@ -196,6 +216,11 @@ impl Config {
             enhanced_controllers: false,
             silence_on_leave: true,
         }
+    }
+
+    /// How long packets get for somebody who is paced so.
+    pub(crate) fn packet_of(&self, pacing: Option<Pacing>) -> PacketBudget {
+        pacing.map_or(self.packet_budget, |it| it.packet.min(self.packet_budget))
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
@@ -208,9 +233,10 @@ impl Config {
         if let Some(offset) = self.name.bytes().position(|octet| octet == 0) {
             return Err(ConfigError::NulInName { offset });
         }
-        if self.enhanced_controllers && self.packet_budget < PacketBudget::DEFAULT {
+        let packet = self.packet_of(self.pacing);
+        if self.enhanced_controllers && packet < PacketBudget::DEFAULT {
             return Err(ConfigError::EnhancedBudget {
-                octets: self.packet_budget.get(),
+                octets: packet.get(),
                 min: PacketBudget::DEFAULT.get(),
             });
         }

@@ -121,6 +121,8 @@ pub(crate) struct Participant {
     /// Whether its data port has moved.
     pub(crate) moved: bool,
     pub(crate) outbound: Outbound,
+    /// The bitrate limit that it is to be told, once.
+    pub(crate) announce: Option<u32>,
     pub(crate) protection: Protection,
     pub(crate) feedback: FeedbackState,
     pub(crate) stats: ParticipantStats,
@@ -193,7 +195,8 @@ impl Participant {
             asked: Asked::default(),
             challenge: None,
             moved: false,
-            outbound: Outbound::new(first_seq, clock),
+            outbound: Outbound::new(first_seq, clock, config.send_ahead, config.pacing),
+            announce: config.announce_limit,
             protection: Protection::new(first_seq, config.journal, config),
             feedback: FeedbackState::default(),
             stats: ParticipantStats::default(),
@@ -269,18 +272,28 @@ impl Participant {
     }
 
     pub(crate) fn stats(&self) -> ParticipantStats {
-        ParticipantStats {
+        let mut stats = ParticipantStats {
             sysex_unprotected: self.protection.sysex_unprotected(),
             jitter_micros: self.jitter.micros(),
             playout_delay_micros: u64::try_from(self.playout.last_delay().as_micros())
                 .unwrap_or(u64::MAX),
             ..self.stats
-        }
+        };
+        self.outbound.count(&mut stats);
+        stats
     }
 
     /// Whether it has something that can go out now.
     pub(crate) fn has_work(&self, now: Time) -> bool {
-        self.may_send() && (self.outbound.is_sendable() || self.is_guard_due(now))
+        self.may_send()
+            && (self.announces().is_some()
+                || self.outbound.is_sendable(now)
+                || self.is_guard_due(now))
+    }
+
+    /// The bitrate limit that it is to be told now.
+    pub(crate) fn announces(&self) -> Option<u32> {
+        self.announce.filter(|_| self.stage == Stage::Ready)
     }
 
     pub(crate) fn is_guard_due(&self, now: Time) -> bool {
@@ -291,13 +304,16 @@ impl Participant {
     pub(crate) fn wakes_at(&self, now: Time) -> Option<Time> {
         // A guard that is due waits for its turn, not for its time.
         let guard = self.protection.guard_at().filter(|due| *due > now);
-        let stall = self.outbound.stalled_until();
+        let midi = match self.may_send() {
+            true => self.outbound.wakes_at(now),
+            false => None,
+        };
         let feedback = self.feedback.due(now, false);
         let question = match self.stage {
             Stage::Leaving { .. } => None,
             _ => self.questions.as_ref().map(Questions::due),
         };
-        [guard, stall, feedback, question, self.playout.next()]
+        [guard, midi, feedback, question, self.playout.next()]
             .into_iter()
             .flatten()
             .min()

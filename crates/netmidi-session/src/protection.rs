@@ -130,7 +130,7 @@ impl Protection {
             how.enhanced = config.enhanced_controllers;
             how.sysex_octets = how
                 .sysex_octets
-                .min(journal_room(config.packet_budget) * 3 / 5);
+                .min(journal_room(config.packet_of(config.pacing)) * 3 / 5);
             self.recorder = Some(Box::new(Recorder::new(how, next)));
             self.acknowledging = false;
         }

@@ -1,5 +1,7 @@
 //! Counters for the operator.
 
+use core::time::Duration;
+
 /// What a session saw that belongs to no participant.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
@@ -141,6 +143,19 @@ pub struct ParticipantStats {
     pub feedback_ignored: u64,
     /// Receiver feedback packets.
     pub feedback_received: u64,
-    /// Bitrate limits.
+    /// Bitrate limits (RL).
     pub bitrate_limits_received: u64,
+    /// The limit that is kept to, in bits of MIDI per second at ten bits an octet: the smaller of the
+    /// one received and our own pacing.
+    pub bitrate_limit: Option<u32>,
+    /// Octets of MIDI sent, as they are on a DIN plug without running status; journals not counted.
+    pub midi_octets_sent: u64,
+    /// Times that MIDI had to wait for the limit.
+    pub pacing_waits: u64,
+    /// How long it waited, all together.
+    pub pacing_waited: Duration,
+    /// Messages that were dropped because we left and the limit would not have let them out in time.
+    pub paced_dropped: u64,
+    /// Scheduled messages that were dropped because we left or took them back.
+    pub scheduled_dropped: u64,
 }

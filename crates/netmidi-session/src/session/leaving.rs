@@ -57,6 +57,7 @@ impl Session {
         if let Stage::Joined { ready_at } = participant.stage {
             timers.cancel(ready_at, Timer::Ready(id));
         }
+        participant.outbound.cancel_scheduled(now);
         // What is queued goes out with the drain after this call.
         let last_midi = if participant.outbound.is_empty() {
             participant.sent_at
@@ -158,7 +159,7 @@ impl Session {
         };
         let earliest = last_midi.map_or(now, |sent| sent + MIDI_BEFORE_BYE);
         if now.since(since) >= PATIENT_FAREWELL {
-            participant.outbound.hurry();
+            participant.outbound.hurry(now, since + LONGEST_FAREWELL);
             enlist(now, &mut self.waiting, id, participant);
         }
         if byes_left == BYES && earliest > now && now.since(since) < LONGEST_FAREWELL {

@@ -145,9 +145,7 @@ impl Session {
                 self.handle_feedback(local, from, &feedback);
             }
             Ok(Datagram::Control(Control::BitrateLimit(limit))) => {
-                if let Some((_, participant)) = self.sender(limit.ssrc, local, from) {
-                    participant.stats.bitrate_limits_received += 1;
-                }
+                self.handle_bitrate_limit(local, from, limit);
             }
             Err(ParseError::BadVersion {
                 kind: ExchangeKind::Invitation,
