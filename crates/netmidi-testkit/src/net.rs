@@ -691,13 +691,10 @@ impl Net {
         let mut out = Vec::new();
         while let Some(host) = self.dirty.pop() {
             self.host_mut(host).dirty = false;
-            loop {
-                let Some(session) = &mut self.host_mut(host).session else {
-                    break;
-                };
-                let Some(transmit) = session.poll_transmit(&mut out) else {
-                    break;
-                };
+            while !self.host(host).asleep
+                && let Some(session) = &mut self.host_mut(host).session
+                && let Some(transmit) = session.poll_transmit(&mut out)
+            {
                 self.transmit(host, transmit.from.port, transmit.to, out.clone());
             }
             let (at, trace) = (self.now, self.trace);
