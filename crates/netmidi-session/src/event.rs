@@ -14,12 +14,42 @@ use crate::time::Time;
 use crate::transmit::PairId;
 
 /// Names a participant for as long as the session exists; never used twice.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ParticipantId(pub(crate) u64);
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ParticipantId(u64);
+
+impl ParticipantId {
+    /// The lower bits are the slot where the participant is, the rest counts those who joined: so
+    /// ids stand in the order of joining. A million of these a second last for twelve days.
+    const SLOT_BITS: u32 = 24;
+    /// So many participants can be told apart at the same time.
+    pub(crate) const SLOTS: usize = 1 << Self::SLOT_BITS;
+
+    /// Who joined after `joins` others, in a slot less than [`SLOTS`](Self::SLOTS).
+    pub(crate) const fn new(joins: u64, slot: usize) -> Self {
+        Self((joins << Self::SLOT_BITS) | slot as u64)
+    }
+
+    pub(crate) const fn slot(self) -> usize {
+        self.0 as usize & (Self::SLOTS - 1)
+    }
+
+    /// How many joined before: no two have that in common.
+    const fn number(self) -> u64 {
+        self.0 >> Self::SLOT_BITS
+    }
+}
+
+impl fmt::Debug for ParticipantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ParticipantId")
+            .field(&self.number())
+            .finish()
+    }
+}
 
 impl fmt::Display for ParticipantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "participant {}", self.0)
+        write!(f, "participant {}", self.number())
     }
 }
 

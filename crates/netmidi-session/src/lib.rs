@@ -54,6 +54,7 @@ mod invitee;
 mod liveness;
 mod outbound;
 mod participant;
+mod participants;
 mod protection;
 mod rng;
 mod sequence;

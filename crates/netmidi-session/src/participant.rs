@@ -202,6 +202,20 @@ impl Participant {
         PeerKey::new(self.control_ssrc, self.peer.control, self.peer.pair)
     }
 
+    /// Where its two ports are, and which of ours they talk to.
+    pub(crate) fn addresses(&self) -> [(LocalPort, SocketAddr); 2] {
+        let Peer {
+            control,
+            data,
+            pair,
+            ..
+        } = self.peer;
+        [
+            (LocalPort::control(pair), control),
+            (LocalPort::data(pair), data),
+        ]
+    }
+
     /// Whether this token is of its session; 0 is everybody's.
     pub(crate) fn has_token(&self, token: Token) -> bool {
         token == Token(0) || token == self.token || Some(token) == self.other_token

@@ -227,8 +227,7 @@ impl Session {
             invitee = invitee.or(bound);
             self.remove(old, LeaveReason::Replaced);
         }
-        let id = ParticipantId(self.next_id);
-        self.next_id += 1;
+        let id = self.participants.next_id();
         let first_seq = SeqNum(self.rng.u16());
         let participant = Participant::new(self.now, who, first_seq, &self.config);
         self.timers.set(participant.silence_at, Timer::Silence(id));
@@ -236,12 +235,12 @@ impl Session {
             self.timers.set(ready_at, Timer::Ready(id));
         }
         let control_key = participant.control_key();
-        for address in [participant.peer.control, participant.peer.data] {
-            self.addresses.insert((participant.peer.pair, address), id);
+        for address in participant.addresses() {
+            self.addresses.insert(address, id);
         }
         self.peers.insert(control_key, id);
         self.peers.insert(key, id);
-        self.participants.insert(id, participant);
+        self.participants.insert(participant);
         self.joined += 1;
         if let Some(invitee) = invitee {
             self.bind(invitee, id);
@@ -261,7 +260,7 @@ impl Session {
             .peers_replaced_by(key, control)
             .filter(|id| self.is_joined(*id))
             .count();
-        self.joined - replaced >= self.config.max_participants
+        self.participants.is_full() || self.joined - replaced >= self.config.max_participants
     }
 
     pub(super) fn is_joined(&self, id: ParticipantId) -> bool {
@@ -278,13 +277,8 @@ impl Session {
         control: SocketAddr,
     ) -> impl Iterator<Item = ParticipantId> + use<> {
         let same = self.peers.get(key).copied();
-        let at_port = |id: &ParticipantId| {
-            self.participants
-                .get(id)
-                .is_some_and(|it| it.peer.control == control)
-        };
-        let there = self.addresses.get(&(key.pair(), control)).copied();
-        let there = there.filter(at_port);
+        let local = LocalPort::control(key.pair());
+        let there = self.addresses.get(&(local, control)).copied();
         // Each once, the one that joined first before the other.
         let first = same.min(there).or(same).or(there);
         let other = same.max(there).filter(|other| Some(*other) != first);
@@ -300,8 +294,10 @@ impl Session {
 
     /// Who has this address in the session and is not leaving.
     pub(super) fn joined_at(&self, pair: PairId, address: SocketAddr) -> Option<ParticipantId> {
-        let id = self.addresses.get(&(pair, address)).copied()?;
-        self.is_joined(id).then_some(id)
+        [LocalPort::control(pair), LocalPort::data(pair)]
+            .into_iter()
+            .filter_map(|local| self.addresses.get(&(local, address)).copied())
+            .find(|id| self.is_joined(*id))
     }
 
     pub(super) fn accept(&mut self, local: LocalPort, to: SocketAddr, token: Token) {

@@ -253,10 +253,10 @@ impl Session {
             Port::Control => &mut participant.peer.control,
         };
         let old = core::mem::replace(port, from);
-        if addresses.get(&(local.pair, old)) == Some(&id) {
-            addresses.remove(&(local.pair, old));
+        if addresses.get(&(local, old)) == Some(&id) {
+            addresses.remove(&(local, old));
         }
-        addresses.insert((local.pair, from), id);
+        addresses.insert((local, from), id);
         stats.moves += 1;
         let answer = ClockPacket {
             ssrc: *ssrc,

@@ -1,5 +1,6 @@
 //! How a peer goes: BY from either side, and what is tidied up behind it.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -231,17 +232,16 @@ impl Session {
     }
 
     /// Takes a participant out of every table.
-    pub(super) fn forget(&mut self, id: ParticipantId) -> Option<Participant> {
+    pub(super) fn forget(&mut self, id: ParticipantId) -> Option<Box<Participant>> {
         let participant = self.participants.remove(&id)?;
         for key in [participant.key(), participant.control_key()] {
             if self.peers.get(&key) == Some(&id) {
                 self.peers.remove(&key);
             }
         }
-        for address in [participant.peer.control, participant.peer.data] {
-            let key = (participant.peer.pair, address);
-            if self.addresses.get(&key) == Some(&id) {
-                self.addresses.remove(&key);
+        for address in participant.addresses() {
+            if self.addresses.get(&address) == Some(&id) {
+                self.addresses.remove(&address);
             }
         }
         if !participant.is_leaving() {

@@ -24,12 +24,13 @@ use crate::event::{Event, EventQueue, LeaveReason, ParticipantId, Peer};
 use crate::invitation::Invitations;
 use crate::invitee::Invitees;
 use crate::participant::{Participant, PeerKey};
+use crate::participants::Participants;
 use crate::protection;
 use crate::rng::Rng;
 use crate::stats::{ParticipantStats, SessionStats};
 use crate::time::Time;
 use crate::timer::{Timer, Timers};
-use crate::transmit::{LocalPort, PairId, Port, Transmit};
+use crate::transmit::{LocalPort, Port, Transmit};
 
 /// BY is sent this often, since nothing answers it.
 const BYES: u8 = 2;
@@ -51,13 +52,13 @@ pub struct Session {
     rng: Rng,
     now: Time,
     open: bool,
-    participants: BTreeMap<ParticipantId, Participant>,
+    participants: Participants,
     peers: BTreeMap<PeerKey, ParticipantId>,
-    /// The same by control and by data port.
-    addresses: BTreeMap<(PairId, SocketAddr), ParticipantId>,
+    /// The same by the addresses of their control and data ports, each with the port of ours that it
+    /// talks to: what is the data port of one may be the control port of another.
+    addresses: BTreeMap<(LocalPort, SocketAddr), ParticipantId>,
     /// How many of them are not leaving.
     joined: usize,
-    next_id: u64,
     invitees: Invitees,
     strangers: Allowance,
     invitations: Invitations,
@@ -92,11 +93,10 @@ impl Session {
             rng,
             now,
             open: true,
-            participants: BTreeMap::new(),
+            participants: Participants::default(),
             peers: BTreeMap::new(),
             addresses: BTreeMap::new(),
             joined: 0,
-            next_id: 0,
             invitees: Invitees::default(),
             strangers: Allowance::new(now, config.max_strangers_told),
             invitations: Invitations::default(),
