@@ -16,6 +16,7 @@ mod stage;
 use core::fmt;
 use core::time::Duration;
 
+use netmidi_session::JournalPolicy;
 use netmidi_testkit::{HostId, Kind, LinkQuality, Rebound, Rng, ScriptMix, Sleep};
 use stage::{Stage, address, each, seeds};
 
@@ -53,6 +54,7 @@ struct Scene {
     behind: Option<HostId>,
     quality: LinkQuality,
     mix: Option<ScriptMix>,
+    policy: JournalPolicy,
     /// How long before, what, and for how long.
     acts: Vec<(Duration, Act, Duration)>,
 }
@@ -128,11 +130,8 @@ impl fmt::Debug for Scene {
         let invites: Vec<String> = self.invites.iter().map(pairs).collect();
         let gap = self.mix.map(|it| (it.channels, it.gap));
         write!(f, "{}, {:?}, ", invites.join(", "), self.quality)?;
-        write!(
-            f,
-            "plays {gap:?}, behind {:?}, {:?}",
-            self.behind, self.acts
-        )
+        write!(f, "plays {gap:?} {:?}, ", self.policy)?;
+        write!(f, "behind {:?}, {:?}", self.behind, self.acts)
     }
 }
 
@@ -192,6 +191,10 @@ impl Scene {
             behind,
             quality: any_quality(rng, 20_000),
             mix: any_mix(rng),
+            policy: match rng.below(2) {
+                0 => JournalPolicy::Full,
+                _ => JournalPolicy::Auto,
+            },
             acts,
         }
     }
@@ -215,8 +218,12 @@ impl Scene {
             self.v6,
             self.quality,
             self.mix,
-            |_| {},
+            |config| config.journal = self.policy,
         );
+        if self.policy == JournalPolicy::Auto {
+            // Until both know that the other reads journals.
+            stage.overture = Duration::from_millis(500);
+        }
         if let Some(host) = self.behind {
             stage.net.put_behind(host, address(self.v6, 1000));
         }

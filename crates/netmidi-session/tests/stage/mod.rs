@@ -48,6 +48,8 @@ pub(crate) struct Stage {
     hearings: BTreeMap<(HostId, ParticipantId), Hearing>,
     pub(crate) playing: bool,
     probing: bool,
+    /// Whoever joins begins to play so much later.
+    pub(crate) overture: Duration,
     /// What went wrong on the way.
     pub(crate) problems: Vec<String>,
     /// Why sessions ended, at whom.
@@ -81,6 +83,7 @@ impl Stage {
             hearings: BTreeMap::new(),
             playing: mix.is_some(),
             probing: false,
+            overture: Duration::ZERO,
             problems: Vec::new(),
             left: Vec::new(),
         }
@@ -211,7 +214,7 @@ impl Stage {
         let play = Play {
             script: self.mix.map(|mix| Script::new(&mix, seed)),
             next: 0,
-            due: self.net.now(),
+            due: self.net.now() + self.overture,
             truth: Instrument::new(),
             probes: 0,
         };
