@@ -239,7 +239,7 @@ impl Participant {
 
     /// It is one of those that we invited: from now on we ask for its clock.
     pub(crate) fn begin_syncing(&mut self, now: Time) {
-        if self.questions.is_none() {
+        if self.questions.is_none_or(|it| it.only_doubt().is_some()) {
             self.questions = Some(Questions::starting(now));
         }
     }

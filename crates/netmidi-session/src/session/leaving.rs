@@ -137,7 +137,13 @@ impl Session {
             self.stats.stale_bye += 1;
             return;
         }
+        let invitee = participant.peer.invitee;
         self.remove(id, LeaveReason::Bye);
+        if exchange.token == Token(0)
+            && let Some(invitee) = invitee
+        {
+            self.hurry_invitee(invitee);
+        }
     }
 
     pub(super) fn say_bye(&mut self, id: ParticipantId) {
@@ -252,6 +258,7 @@ impl Session {
                 self.addresses.remove(&address);
             }
         }
+        self.identities.remove(&(participant.peer.ssrc, id));
         if !participant.is_leaving() {
             self.joined -= 1;
         }

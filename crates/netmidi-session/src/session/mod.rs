@@ -6,7 +6,7 @@ mod keeping;
 mod leaving;
 mod sending;
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -61,6 +61,8 @@ pub struct Session {
     /// The same by the addresses of their control and data ports, each with the port of ours that it
     /// talks to: what is the data port of one may be the control port of another.
     addresses: BTreeMap<(LocalPort, SocketAddr), ParticipantId>,
+    /// Who has which identity: at several hosts only while it is not clear who has moved.
+    identities: BTreeSet<(Ssrc, ParticipantId)>,
     /// How many of them are not leaving.
     joined: usize,
     invitees: Invitees,
@@ -102,6 +104,7 @@ impl Session {
             participants: Participants::default(),
             peers: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            identities: BTreeSet::new(),
             joined: 0,
             invitees: Invitees::default(),
             strangers: Allowance::new(now, config.max_strangers_told),
