@@ -456,6 +456,7 @@ impl Session {
         if participant.is_leaving() {
             return;
         }
+        participant.protection.rest(now);
         let [first, ..] = clock.timestamps;
         match clock.count {
             ClockCount::Ck0 => {
