@@ -87,6 +87,27 @@ impl ScriptedPeer {
     /// # Panics
     /// When the session does not accept, or no participant joins.
     pub fn join(&self, session: &mut Session, now: Time) -> ParticipantId {
+        self.knock(session, now);
+        events(session)
+            .into_iter()
+            .find_map(|event| match event {
+                Event::Joined { participant, peer } if peer.ssrc == self.ssrc => Some(participant),
+                _ => None,
+            })
+            .expect("the peer joined")
+    }
+
+    /// The same, and leaves all events to the test.
+    ///
+    /// # Panics
+    /// When the session does not accept.
+    pub fn join_quietly(&self, session: &mut Session, now: Time) -> ParticipantId {
+        self.knock(session, now);
+        let joined = session.participants().find(|(_, it)| it.ssrc == self.ssrc);
+        joined.expect("the peer joined").0
+    }
+
+    fn knock(&self, session: &mut Session, now: Time) {
         let invitation = self.exchange(ExchangeKind::Invitation);
         for (local, from) in [
             (LocalPort::control(self.pair), self.control),
@@ -107,13 +128,6 @@ impl ScriptedPeer {
                 self.ssrc
             );
         }
-        events(session)
-            .into_iter()
-            .find_map(|event| match event {
-                Event::Joined { participant, peer } if peer.ssrc == self.ssrc => Some(participant),
-                _ => None,
-            })
-            .expect("the peer joined")
     }
 
     /// Goes through one clock exchange, each way taking no time.

@@ -507,6 +507,11 @@ impl Session {
         if invitee.told == state {
             return;
         }
+        if self.events.is_full() && state != InviteeState::Ended {
+            // Nobody listens; the next change may be told.
+            invitee.told = state;
+            return;
+        }
         invitee.told = state;
         match state {
             // `Joined` says so, or has said so.

@@ -198,7 +198,7 @@ impl Stage {
                             hearing.probe_at.get_or_insert(at);
                         }
                     }
-                    Event::Overflow { dropped } => {
+                    Event::Overflow { dropped, .. } => {
                         self.problems
                             .push(format!("{at}: {dropped} events dropped"));
                     }

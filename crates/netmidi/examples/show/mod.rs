@@ -46,6 +46,7 @@ pub(crate) fn show(
                 Origin::Live => "midi",
                 Origin::Repaired => "repaired",
                 Origin::Silence => "silenced",
+                Origin::Restored => "restored",
             };
             writeln!(out, "{what}: {}: {message}", name(peer))
         }
@@ -65,8 +66,11 @@ pub(crate) fn show(
             eprintln!("{program}: to {}: {error}", name(peer));
             Ok(())
         }
-        Event::Overflow { dropped } => {
-            eprintln!("{program}: too slow, {dropped} events dropped");
+        Event::Overflow { peer, dropped } => {
+            eprintln!(
+                "{program}: too slow, {dropped} events of {} dropped",
+                name(peer)
+            );
             Ok(())
         }
         other => writeln!(out, "{other:?}"),
