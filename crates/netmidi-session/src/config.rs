@@ -36,6 +36,44 @@ pub enum JournalPolicy {
     Off,
 }
 
+/// When the messages of a participant are played.
+///
+/// A delay evens out how unevenly packets travel: messages come out with the spacing that they were
+/// sent with, and packets that overtook each other come out in order, without a repair. It is
+/// counted from the time of sending, as far as the participant's clock is known; before its first
+/// clock exchange there is none.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Playout {
+    /// As soon as they arrive. [`Event::Message`](crate::Event::Message) tells when they were sent.
+    #[default]
+    Immediate,
+    /// So long after they were sent. Should be more than packets are on the way.
+    Fixed(Duration),
+    /// As early as all but one in 64 packets arrive: rises at once when they take longer, falls by
+    /// 2 ms in a second when they do not.
+    Adaptive {
+        /// The most that is waited beyond the time that the fastest of the last 256 packets took.
+        max: Duration,
+    },
+}
+
+/// What becomes of a message that arrives after it should have been played.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum LatePolicy {
+    /// It is played.
+    #[default]
+    Play,
+    /// It is played if it is no note-on, or not later than this. Everything that a note-on may leave
+    /// behind is played always.
+    Drop {
+        /// After the time that its event would have had: with [`Playout::Immediate`] that of
+        /// sending.
+        after: Duration,
+    },
+}
+
 /// How a [`Session`](crate::Session) behaves, and how much a peer can make it hold.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -91,6 +129,21 @@ pub struct Config {
     /// A message scheduled further ahead than this, or as long ago, is delivered as due now. Default
     /// 2 s.
     pub max_ahead: Duration,
+    /// When messages are played, unless
+    /// [`Session::set_playout`](crate::Session::set_playout) says otherwise for one participant.
+    /// Default [`Playout::Immediate`].
+    pub playout: Playout,
+    /// What becomes of messages that arrive too late for that. Default [`LatePolicy::Play`].
+    pub late: LatePolicy,
+    /// Packets of one participant that may wait to be played; when there are more, the oldest is
+    /// taken early, though its messages still wait. Default 1,024.
+    pub max_held_packets: usize,
+    /// Octets of these packets, and again of the system exclusive messages among
+    /// [`max_held_messages`](Self::max_held_messages). Default 1 MiB.
+    pub max_held_octets: usize,
+    /// Messages of one participant that may wait for their own time, which a packet can give to each
+    /// of them; when there are more, the oldest is played early. Default 4,096.
+    pub max_held_messages: usize,
     /// How long before its time a message given to [`Session::send_at`](crate::Session::send_at)
     /// goes out, with that time as its timestamp. Default 0: it goes out when it is to sound, and
     /// sounds early nowhere. More makes up for the network's delay, but only with peers that hold
@@ -147,6 +200,11 @@ impl Config {
             max_queued_event_octets: 16 << 20,
             max_queued_answers: 256,
             max_ahead: Duration::from_secs(2),
+            playout: Playout::default(),
+            late: LatePolicy::default(),
+            max_held_packets: 1024,
+            max_held_octets: 1 << 20,
+            max_held_messages: 4096,
             send_ahead: Duration::ZERO,
             max_schedule_ahead: Duration::from_secs(3600),
             pacing: None,
@@ -197,6 +255,9 @@ impl Config {
             ("max_queued_events", self.max_queued_events),
             ("max_queued_event_octets", self.max_queued_event_octets),
             ("max_queued_answers", self.max_queued_answers),
+            ("max_held_packets", self.max_held_packets),
+            ("max_held_octets", self.max_held_octets),
+            ("max_held_messages", self.max_held_messages),
         ];
         match bounds.into_iter().find(|(_, bound)| *bound == 0) {
             Some((field, _)) => Err(ConfigError::Zero { field }),

@@ -18,6 +18,9 @@ use crate::transmit::PairId;
 pub struct ParticipantId(u64);
 
 impl ParticipantId {
+    /// The least and the greatest that there can be.
+    pub(crate) const BOUNDS: (Self, Self) = (Self(0), Self(u64::MAX));
+
     /// The lower bits are the slot where the participant is, the rest counts those who joined: so
     /// ids stand in the order of joining. A million of these a second last for twelve days.
     const SLOT_BITS: u32 = 24;

@@ -14,7 +14,7 @@ use crate::pacing::{Pacer, Pacing};
 use crate::protection::{Protection, Urgency};
 use crate::sounding::Sounding;
 use crate::stats::ParticipantStats;
-use crate::time::Time;
+use crate::time::{Time, WireClock};
 
 /// A journal leaves at least one octet in so many of the budget to the list.
 const LIST_SHARE: usize = 4;
@@ -77,6 +77,7 @@ impl Eq for Queued {}
 #[derive(Debug)]
 pub(crate) struct Outbound {
     seq: SeqNum,
+    clock: WireClock,
     /// Of the last command sent: a packet must not begin before it (RFC 6295 §3.3). All 64 bits of
     /// our clock: half of 32 are over in 60 hours, and a silence may last longer.
     latest: ClockTicks,
@@ -152,10 +153,17 @@ pub(crate) struct Draft<'a> {
 }
 
 impl Outbound {
-    /// `seq` is the number of the first packet; scheduled messages go out `ahead` of their time.
-    pub(crate) fn new(seq: SeqNum, ahead: Duration, pacing: Option<Pacing>) -> Self {
+    /// `seq` is the number of the first packet, `clock` what timestamps show; scheduled messages go
+    /// out `ahead` of their time.
+    pub(crate) fn new(
+        seq: SeqNum,
+        clock: WireClock,
+        ahead: Duration,
+        pacing: Option<Pacing>,
+    ) -> Self {
         Self {
             seq,
+            clock,
             latest: ClockTicks(0),
             queue: VecDeque::new(),
             scheduled: BinaryHeap::new(),
@@ -494,7 +502,7 @@ impl Outbound {
         let Some(first) = self.queue.front() else {
             return Ok(None);
         };
-        let start = ticks(first.at).max(self.latest);
+        let start = self.clock.ticks(first.at).max(self.latest);
         let first = first.message.as_message();
         self.pacer.refill(now);
         if !self.cancelling && !self.is_allowed(&first) {
@@ -543,7 +551,7 @@ impl Outbound {
             let Some(queued) = self.queue.front() else {
                 break;
             };
-            let at = ticks(queued.at).max(self.latest);
+            let at = self.clock.ticks(queued.at).max(self.latest);
             let message = queued.message.as_message();
             if self.cancelling {
                 if !cancel(&mut writer, at.to_rtp()) {
@@ -642,7 +650,7 @@ impl Outbound {
         draft: &mut Draft<'_>,
         protection: &mut Protection,
     ) -> Result<Option<Emitted>, BufferTooSmall> {
-        let start = ticks(now).max(self.latest);
+        let start = self.clock.ticks(now).max(self.latest);
         let packet = self.packet_budget(draft.budget);
         let room = packet.get() - BEFORE_LIST;
         let journal = draft.journal.get_mut(..room).unwrap_or_default();
@@ -688,11 +696,6 @@ impl Outbound {
             self.octets -= Self::cost(&queued.message.as_message());
         }
     }
-}
-
-/// A moment on the clock of our packets.
-const fn ticks(at: Time) -> ClockTicks {
-    at.to_ticks()
 }
 
 /// Octets of MIDI that a message is on a DIN plug, without the data of which `taken` octets went out.
@@ -757,7 +760,8 @@ mod tests {
 
     #[test]
     fn messages_sent_before_a_poll_share_a_packet() {
-        let mut outbound = Outbound::new(SeqNum(65535), Duration::ZERO, None);
+        let clock = WireClock::new(ClockTicks(0));
+        let mut outbound = Outbound::new(SeqNum(65535), clock, Duration::ZERO, None);
         let note = ChannelMessage::note_on(Channel::C1, Note::MIDDLE_C, U7::MAX);
         outbound.push(Time::from_millis(1), note.into());
         outbound.push(Time::from_millis(3), note.into());
@@ -776,7 +780,8 @@ mod tests {
     #[test]
     fn a_large_sysex_is_spread_over_packets() {
         let data: Vec<u8> = (0..5000u16).map(|n| (n % 128) as u8).collect();
-        let mut outbound = Outbound::new(SeqNum(0), Duration::ZERO, None);
+        let clock = WireClock::new(ClockTicks(0));
+        let mut outbound = Outbound::new(SeqNum(0), clock, Duration::ZERO, None);
         outbound.push(Time::ZERO, SysEx::new(&data).unwrap().into());
         let mut joined = Vec::new();
         let mut packets = 0;

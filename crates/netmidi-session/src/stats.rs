@@ -94,6 +94,20 @@ pub struct ParticipantStats {
     pub sysex_too_long: u64,
     /// Messages whose time was too far away to be believed; delivered as due now.
     pub implausible_time: u64,
+    /// How unevenly packets arrive: the interarrival jitter of RFC 3550 §6.4.1, in microseconds, as
+    /// it is now. It compares times of arrival with those of sending, so a sender that schedules
+    /// ahead has more than its network.
+    pub jitter_micros: u64,
+    /// The playout delay of the last packet, in microseconds after its time of sending
+    /// ([`Playout`](crate::Playout)).
+    pub playout_delay_micros: u64,
+    /// Messages that arrived after they should have been played, where there is a playout delay.
+    pub overdue: u64,
+    /// Note-ons that were dropped because they were too late ([`LatePolicy`](crate::LatePolicy)).
+    pub overdue_dropped: u64,
+    /// Packets that were taken and messages that were played before their time, because more waited
+    /// than the configuration allows.
+    pub played_early: u64,
     /// Clock exchanges that were completed.
     pub clock_exchanges: u64,
     /// Packets with a recovery journal.

@@ -32,6 +32,11 @@ const QUICK: u32 = 4;
 const AFTER_BYE: Duration = Duration::from_secs(1);
 /// A session that lasted no longer than this may be one that the peer does not want.
 const SHORT_LIFE: Duration = Duration::from_secs(2);
+/// So many of those in a row lead to no pause.
+const FREE_SHORT_LIVES: u8 = 2;
+/// One whose BY has no token is left alone so long: it may only not know us, as when our address has
+/// changed.
+const AFTER_STRANGER: Duration = Duration::from_millis(100);
 /// The longest pause after several of those.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -101,7 +106,7 @@ impl Session {
     }
 
     /// Somebody whom we invite is to be found elsewhere from now on: its name has other addresses,
-    /// for instance. A session that exists is left alone.
+    /// for instance. A session with it goes on if it still answers where it was.
     ///
     /// # Errors
     /// Like [`invite`](Self::invite), and when there is no such invitee.
@@ -125,11 +130,29 @@ impl Session {
                 ..
             }
         );
+        let joined = match invitee.progress {
+            Progress::Joined(participant) => Some(participant),
+            _ => None,
+        };
         self.invitees.move_to(id, targets)?;
         if asking {
             self.invite_again(id);
         }
+        if let Some(participant) = joined
+            && !self.is_at_one_of(participant, targets)
+        {
+            self.doubt_place(participant);
+        }
         Ok(())
+    }
+
+    fn is_at_one_of(&self, id: ParticipantId, targets: &[Target]) -> bool {
+        let Some(participant) = self.participants.get(&id) else {
+            return false;
+        };
+        let peer = &participant.peer;
+        let is_there = |it: &Target| it.pair == peer.pair && is_same_host(it.control, peer.control);
+        targets.iter().any(is_there)
     }
 
     /// How far an invitation is.
@@ -409,9 +432,12 @@ impl Session {
             invitee.short_lives = 0;
         }
         let pause = match invitee.short_lives {
-            0..=2 => Duration::ZERO,
+            0..=FREE_SHORT_LIVES => Duration::ZERO,
             // 1, 2, 4 ... 30 s.
-            lives => LONGEST_PAUSE.min(Duration::from_secs(1 << (lives - 3).min(5))),
+            lives => {
+                let doublings = (lives - FREE_SHORT_LIVES - 1).min(5);
+                LONGEST_PAUSE.min(Duration::from_secs(1 << doublings))
+            }
         };
         let pause = match reason {
             LeaveReason::Bye => pause.max(AFTER_BYE),
@@ -422,6 +448,18 @@ impl Session {
             self.ask(id);
         } else {
             self.pause(id, now + pause);
+        }
+    }
+
+    /// Somebody whom we invite has told that it does not know us: it is not about to close.
+    pub(super) fn hurry_invitee(&mut self, id: InviteeId) {
+        let soon = self.now + AFTER_STRANGER;
+        if let Some(invitee) = self.invitees.get(id)
+            && matches!(invitee.progress, Progress::Waiting)
+            && invitee.short_lives <= FREE_SHORT_LIVES
+            && invitee.due.is_some_and(|due| due > soon)
+        {
+            self.set_invitee_timer(id, soon);
         }
     }
 

@@ -1,10 +1,11 @@
 //! How a peer comes in: both halves of its invitation, and whom it replaces.
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use netmidi_wire::{Exchange, ExchangeKind, SeqNum, SessionName, Token};
+use netmidi_wire::{Exchange, ExchangeKind, SeqNum, SessionName, Ssrc, Token};
 
 use super::Session;
 use super::sending::Answer;
@@ -17,6 +18,8 @@ use crate::transmit::{LocalPort, PairId, Port};
 
 /// An invitation to us so soon after ours was accepted has crossed it on the way.
 const SIMULTANEOUS: Duration = Duration::from_secs(5);
+/// One who joins with the identity of so many others lets us look after no more of them.
+const MAX_DOUBTED: usize = 4;
 /// The most that is kept of a peer's name, in octets of UTF-8.
 const MAX_PEER_NAME_OCTETS: usize = 255;
 
@@ -229,7 +232,7 @@ impl Session {
         }
         let id = self.participants.next_id();
         let first_seq = SeqNum(self.rng.u16());
-        let participant = Participant::new(self.now, who, first_seq, &self.config);
+        let participant = Participant::new(self.now, who, first_seq, self.clock, &self.config);
         self.timers.set(participant.silence_at, Timer::Silence(id));
         if let Stage::Joined { ready_at } = participant.stage {
             self.timers.set(ready_at, Timer::Ready(id));
@@ -240,6 +243,8 @@ impl Session {
         }
         self.peers.insert(control_key, id);
         self.peers.insert(key, id);
+        let elsewhere = self.same_identity(key.ssrc());
+        self.identities.insert((key.ssrc(), id));
         self.participants.insert(participant);
         self.joined += 1;
         if let Some(invitee) = invitee {
@@ -252,6 +257,21 @@ impl Session {
                 peer: participant.into(),
             });
         }
+        // The same peer, perhaps, which has changed its address.
+        for old in elsewhere {
+            self.doubt_place(old);
+        }
+    }
+
+    /// Who has this identity already, at whatever host: the last few.
+    fn same_identity(&self, ssrc: Ssrc) -> Vec<ParticipantId> {
+        let (first, last) = ParticipantId::BOUNDS;
+        self.identities
+            .range((ssrc, first)..=(ssrc, last))
+            .rev()
+            .take(MAX_DOUBTED)
+            .map(|(_, id)| *id)
+            .collect()
     }
 
     /// Whether there is no place for this peer, those counted out that it would replace.

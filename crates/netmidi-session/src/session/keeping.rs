@@ -8,6 +8,7 @@ use netmidi_wire::{ClockCount, ClockSync as ClockPacket, ExchangeKind, Token};
 use super::Session;
 use super::sending::{Answer, make_ready, schedule};
 use crate::event::{LeaveReason, ParticipantId, Role};
+use crate::liveness::Questions;
 use crate::participant::{Challenge, PeerKey};
 use crate::time::Time;
 use crate::timer::Timer;
@@ -66,6 +67,12 @@ impl Session {
         let Some(questions) = &mut participant.questions else {
             return;
         };
+        if let Some(since) = questions.only_doubt()
+            && participant.heard_at > since
+        {
+            participant.questions = None;
+            return;
+        }
         if questions.is_gone(now) {
             self.remove(id, LeaveReason::Forgotten);
             return;
@@ -73,7 +80,9 @@ impl Session {
         if !questions.is_due(now) {
             return;
         }
-        if participant.peer.role == Role::Participant && participant.asked.is_recent(now) {
+        let is_asked =
+            participant.peer.role == Role::Participant && participant.asked.is_recent(now);
+        if is_asked && !questions.is_doubting() {
             // Both invited, and the other side asks.
             questions.put_off(now, interval);
             return;
@@ -105,9 +114,13 @@ impl Session {
         };
         participant.stats.clock_exchanges += 1;
         let mut first = false;
-        if let Some(questions) = &mut participant.questions {
-            first = !questions.is_answering();
-            questions.answered(now, interval);
+        match &mut participant.questions {
+            Some(questions) if questions.only_doubt().is_some() => participant.questions = None,
+            Some(questions) => {
+                first = !questions.is_answering();
+                questions.answered(now, interval);
+            }
+            None => {}
         }
         make_ready(now, timers, waiting, id, participant);
         schedule(now, timers, id, participant);
@@ -175,6 +188,24 @@ impl Session {
             self.stats.doubts += 1;
             self.attend(id);
         }
+    }
+
+    /// A participant seems to be elsewhere now: is it still where it was?
+    pub(super) fn doubt_place(&mut self, id: ParticipantId) {
+        let now = self.now;
+        let Some(participant) = self.participants.get_mut(&id) else {
+            return;
+        };
+        if participant.is_leaving() {
+            return;
+        }
+        let round_trip = participant.clock.round_trip();
+        match &mut participant.questions {
+            Some(questions) => questions.doubt(now, round_trip),
+            None => participant.questions = Some(Questions::doubting(now, round_trip)),
+        }
+        self.stats.doubts += 1;
+        self.attend(id);
     }
 
     /// A datagram with the identity of a participant came from another port of its host: the mapping

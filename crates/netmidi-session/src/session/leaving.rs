@@ -12,6 +12,7 @@ use super::{BYES, Session};
 use crate::error::SendError;
 use crate::event::{Event, LeaveReason, ParticipantId};
 use crate::participant::{Participant, PeerKey, Stage};
+use crate::playout::Outlet;
 use crate::time::Time;
 use crate::timer::Timer;
 use crate::transmit::LocalPort;
@@ -72,9 +73,12 @@ impl Session {
         *joined -= 1;
         timers.set(next_bye, Timer::Farewell(id));
         enlist(now, waiting, id, participant);
-        if config.silence_on_leave {
-            participant.silence(now, id, config, events);
-        }
+        participant.silence(&mut Outlet {
+            now,
+            id,
+            config,
+            events,
+        });
         events.push(Event::Left {
             participant: id,
             reason: LeaveReason::Local,
@@ -133,7 +137,13 @@ impl Session {
             self.stats.stale_bye += 1;
             return;
         }
+        let invitee = participant.peer.invitee;
         self.remove(id, LeaveReason::Bye);
+        if exchange.token == Token(0)
+            && let Some(invitee) = invitee
+        {
+            self.hurry_invitee(invitee);
+        }
     }
 
     pub(super) fn say_bye(&mut self, id: ParticipantId) {
@@ -216,7 +226,7 @@ impl Session {
         }
     }
 
-    /// Ends what a participant left on, unless the application does so itself.
+    /// Plays what waits of a participant and ends what it left on.
     fn silence(&mut self, id: ParticipantId) {
         let now = self.now;
         let Self {
@@ -225,10 +235,13 @@ impl Session {
             events,
             ..
         } = self;
-        if config.silence_on_leave
-            && let Some(participant) = participants.get_mut(&id)
-        {
-            participant.silence(now, id, config, events);
+        if let Some(participant) = participants.get_mut(&id) {
+            participant.silence(&mut Outlet {
+                now,
+                id,
+                config,
+                events,
+            });
         }
     }
 
@@ -245,6 +258,7 @@ impl Session {
                 self.addresses.remove(&address);
             }
         }
+        self.identities.remove(&(participant.peer.ssrc, id));
         if !participant.is_leaving() {
             self.joined -= 1;
         }

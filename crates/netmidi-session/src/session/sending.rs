@@ -327,7 +327,8 @@ impl Session {
 
     /// Does what is due to a participant, and sees to it that the rest is done in time.
     pub(super) fn attend(&mut self, id: ParticipantId) {
-        self.tell_what_arrived(id, false);
+        let urgent = self.play_what_is_due(id);
+        self.tell_what_arrived(id, urgent);
         self.ask_clock(id);
         let Self {
             participants,
