@@ -9,10 +9,12 @@ use netmidi_wire::{RtpTimestamp, SeqNum};
 
 use crate::channel::ChannelJournal;
 use crate::channel::sent as channel;
-use crate::recent::View;
+use crate::recent::{Packet, View, rebased};
 use crate::system::SystemJournal;
 use crate::system::sent as system;
 use crate::writer::JournalWriter;
+
+type Histories = [Option<Box<channel::History>>; 16];
 
 /// How a [`Recorder`] works.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -95,15 +97,14 @@ pub struct Written {
 #[derive(Debug)]
 pub struct Recorder {
     config: RecorderConfig,
-    // Packets have numbers of 64 bits here, so that they can be compared. 0 is none of them.
     /// The packet that is put together.
-    next: u64,
+    next: Packet,
     /// The last packet that the receiver is known to hold; before its first report the one before
     /// the stream.
-    acknowledged: u64,
+    acknowledged: Packet,
     /// Whether there was a report.
     reported: bool,
-    channels: [Option<Box<channel::History>>; 16],
+    channels: Histories,
     /// The channels with anything unacknowledged, as bits.
     pending: u16,
     system: Option<Box<system::History>>,
@@ -114,6 +115,9 @@ pub struct Recorder {
     overflows: u64,
     buffers: channel::Buffers,
     candidates: Vec<Candidate>,
+    /// How many the last search has met, and whether all that there are are still there.
+    candidates_seen: usize,
+    all_candidates: bool,
 }
 
 impl Recorder {
@@ -121,16 +125,22 @@ impl Recorder {
     /// channel journal.
     pub const MAX_GENTLE_LEN: usize = JournalWriter::HEADER_LEN + 255;
     /// How many packets back a journal can reach: further ones cannot be told from those to come.
-    const MAX_DISTANCE: u64 = 16_384;
+    const MAX_DISTANCE: Packet = 16_384;
     /// A receiver that has reported nothing for so many packets is taken for one that reports no
     /// more.
-    const REPORT_DISTANCE: u64 = 512;
+    const REPORT_DISTANCE: Packet = 512;
+    /// The number of the first packets: far enough from 0 for all that is subtracted. The lower half
+    /// is that of the packet.
+    const START: Packet = 0x1_0000;
+    /// From here on packets are numbered from [`START`](Self::START) on again.
+    const END: Packet = 0xFFFF_0000;
+    /// Things to be left out or not that are looked at together: so many at most when not all are.
+    const MAX_CANDIDATES: usize = 256;
 
     /// Nothing was sent yet; `first` is the number of the next packet.
     #[must_use]
     pub fn new(config: RecorderConfig, first: SeqNum) -> Self {
-        // Far enough from 0 for all that is subtracted.
-        let next = 0x1_0000 + u64::from(first.0);
+        let next = Self::START + Packet::from(first.0);
         Self {
             config,
             next,
@@ -144,6 +154,8 @@ impl Recorder {
             overflows: 0,
             buffers: channel::Buffers::default(),
             candidates: Vec::new(),
+            candidates_seen: 0,
+            all_candidates: false,
         }
     }
 
@@ -244,6 +256,38 @@ impl Recorder {
         }
         self.written = false;
         self.next += 1;
+        if self.next >= Self::END {
+            self.rebase();
+        }
+    }
+
+    /// Gives back the memory that it does not need now.
+    ///
+    /// It takes none per packet because it keeps what it has had. So this is for a stream that
+    /// rests: when [all is settled](Self::is_settled) and nothing has been sent for a while.
+    pub fn shrink(&mut self) {
+        for slot in &mut self.channels {
+            slot.take_if(|history| history.shrink());
+        }
+        if let Some(system) = &mut self.system {
+            system.shrink();
+        }
+        self.buffers = channel::Buffers::default();
+        self.candidates = Vec::new();
+        self.all_candidates = false;
+    }
+
+    /// Lower numbers for all packets.
+    fn rebase(&mut self) {
+        let by = Self::END - Self::START;
+        self.next -= by;
+        self.acknowledged = rebased(self.acknowledged, by);
+        for history in self.channels.iter_mut().flatten() {
+            history.rebase(by);
+        }
+        if let Some(system) = &mut self.system {
+            system.rebase(by);
+        }
     }
 
     /// The receiver holds everything up to this packet. Returns whether that is news.
@@ -253,7 +297,8 @@ impl Recorder {
     pub fn acknowledge(&mut self, seq: SeqNum) -> bool {
         let last = self.next - 1;
         let back = -i64::from(seq.distance_from(low_bits(last)));
-        let Some(report) = u64::try_from(back).ok().and_then(|it| last.checked_sub(it)) else {
+        let back = Packet::try_from(back).ok();
+        let Some(report) = back.and_then(|it| last.checked_sub(it)) else {
             return false;
         };
         if report <= self.acknowledged {
@@ -327,12 +372,12 @@ impl Recorder {
 
     /// The oldest packet that the journal covers: that of its oldest item, or if there is none the
     /// one behind the last report.
-    fn checkpoint(&self) -> u64 {
+    fn checkpoint(&self) -> Packet {
         let channels = (0..).zip(&self.channels);
         let pending = channels.filter(|(index, _)| self.pending & 1 << index != 0);
         let oldest = pending.filter_map(|(_, it)| it.as_ref()?.oldest());
         let system = self.system.as_ref().and_then(|it| it.oldest());
-        let oldest = oldest.chain(system).min().unwrap_or(u64::MAX);
+        let oldest = oldest.chain(system).min().unwrap_or(Packet::MAX);
         oldest
             .min(self.acknowledged + 1)
             .max(self.next.saturating_sub(Self::MAX_DISTANCE))
@@ -440,69 +485,160 @@ impl Recorder {
             chapters: [0; 16],
             selection: Selection::NONE,
         };
-        let mut candidates = core::mem::take(&mut self.candidates);
-        candidates.clear();
-        self.list_candidates(view, &mut candidates);
-        candidates.sort_unstable_by_key(|it| (it.rank, it.order, it.place));
+        let urgent = Rank::Safety.first()..Rank::Usual.first();
+        let usual = Rank::Usual.first()..Rank::Low.first();
+        let low = Rank::Low.first()..Rank::Nothing.first();
+        self.all_candidates = false;
+        let usual_len = self.find_candidates(view, &(urgent.start..low.end), Side::Lowest, &usual);
+        self.all_candidates = self.candidates.len() == self.candidates_seen;
 
-        let ranks = |from, to| {
-            let behind = |rank| candidates.partition_point(|it| it.rank < rank);
-            behind(from)..behind(to)
-        };
-        let urgent = ranks(Rank::Safety, Rank::Usual);
-        let usual = ranks(Rank::Usual, Rank::Low);
-        let low = ranks(Rank::Low, Rank::Nothing);
-        let (head, low) = candidates.split_at_mut(low.start);
-        let (urgent, usual) = head.split_at_mut(urgent.end.min(usual.start));
-
-        for candidate in urgent {
-            room.take(candidate, &self.channels);
-        }
+        self.lowest_first(view, urgent, |it, histories| {
+            room.take(it, histories);
+            true
+        });
         // The newest first: they are what the receiver has most likely just lost.
         let half = room.left / 2;
-        for candidate in usual.iter_mut().rev() {
-            if room.left <= half {
-                break;
+        self.highest_first(view, usual.clone(), |it, histories| {
+            let goes_on = room.left > half;
+            if goes_on {
+                room.take(it, histories);
             }
-            if !matches!(candidate.place, Place::System(_)) {
-                room.take(candidate, &self.channels);
-            }
-        }
+            goes_on
+        });
         // Then the oldest: they stay in all journals until they have arrived, and make room for the
         // next ones. If nobody says what has arrived, all have their turn.
         let sticky = self.is_reporting();
-        let start = if sticky || usual.is_empty() {
+        let start = if sticky || usual_len == 0 {
             0
         } else {
-            self.rotation % usual.len()
+            self.rotation % usual_len
         };
-        let (later, first) = usual.split_at_mut(start);
         let mut turns = 0;
-        for candidate in first.iter_mut().chain(later) {
-            let fits = candidate.taken || room.take(candidate, &self.channels);
-            if !fits && !sticky {
-                break;
-            }
-            turns += 1;
+        let mut goes_on = true;
+        for (mut skip, mut len) in [(start, usual_len - start), (0, start)] {
+            self.lowest_first(view, usual.clone(), |it, histories| {
+                if skip > 0 {
+                    skip -= 1;
+                    return true;
+                }
+                if len == 0 || !goes_on {
+                    return false;
+                }
+                len -= 1;
+                goes_on = room.has(it, histories) || room.take(it, histories) || sticky;
+                turns += usize::from(goes_on);
+                goes_on
+            });
         }
         self.rotation = start + turns.max(1);
-        for candidate in low {
-            room.take(candidate, &self.channels);
-        }
-        self.candidates = candidates;
+        self.lowest_first(view, low, |it, histories| {
+            room.take(it, histories);
+            true
+        });
         Some(room.selection)
     }
 
-    fn list_candidates(&self, view: &View, candidates: &mut Vec<Candidate>) {
-        let mut tell = |rank, order, place, len| {
-            candidates.push(Candidate {
-                rank,
-                order,
-                place,
-                len,
-                taken: false,
-            });
-        };
+    /// Looks at the candidates of a range one by one, the lowest first, as long as `look` goes on.
+    fn lowest_first(
+        &mut self,
+        view: &View,
+        mut range: Range<Candidate>,
+        mut look: impl FnMut(Candidate, &Histories) -> bool,
+    ) {
+        loop {
+            let found = self.candidates_of(view, &range, Side::Lowest);
+            let found = self.candidates.get(found).unwrap_or_default();
+            for candidate in found {
+                if !look(*candidate, &self.channels) {
+                    return;
+                }
+                range.start = candidate.next();
+            }
+            if found.is_empty() || self.all_candidates {
+                return;
+            }
+        }
+    }
+
+    /// The same, the highest first.
+    fn highest_first(
+        &mut self,
+        view: &View,
+        mut range: Range<Candidate>,
+        mut look: impl FnMut(Candidate, &Histories) -> bool,
+    ) {
+        loop {
+            let found = self.candidates_of(view, &range, Side::Highest);
+            let found = self.candidates.get(found).unwrap_or_default();
+            for candidate in found.iter().rev() {
+                if !look(*candidate, &self.channels) {
+                    return;
+                }
+                range.end = *candidate;
+            }
+            if found.is_empty() || self.all_candidates {
+                return;
+            }
+        }
+    }
+
+    /// Where candidates of this range stand: all of them or, if they are too many to be there at
+    /// once, those on that side.
+    fn candidates_of(&mut self, view: &View, range: &Range<Candidate>, side: Side) -> Range<usize> {
+        if !self.all_candidates {
+            self.find_candidates(view, range, side, range);
+        }
+        let below = |bound| self.candidates.partition_point(|it| *it < bound);
+        below(range.start)..below(range.end)
+    }
+
+    /// Finds the candidates of this range: all of them or, if they are too many to be there at once,
+    /// those on that side. Returns how many there are in the range `counted`.
+    fn find_candidates(
+        &mut self,
+        view: &View,
+        range: &Range<Candidate>,
+        side: Side,
+        counted: &Range<Candidate>,
+    ) -> usize {
+        let mut candidates = core::mem::take(&mut self.candidates);
+        candidates.clear();
+        let mut wanted = range.clone();
+        let (mut count, mut seen) = (0, 0);
+        self.list_candidates(view, |candidate| {
+            count += usize::from(counted.contains(&candidate));
+            seen += usize::from(range.contains(&candidate));
+            if !wanted.contains(&candidate) {
+                return;
+            }
+            if candidates.len() >= Self::MAX_CANDIDATES {
+                let half = Self::MAX_CANDIDATES / 2;
+                // Those that are dropped, and what is beyond them, will be found again.
+                match side {
+                    Side::Lowest => {
+                        let (_, bound, _) = candidates.select_nth_unstable(half);
+                        wanted.end = *bound;
+                        candidates.truncate(half);
+                    }
+                    Side::Highest => {
+                        let (_, bound, _) = candidates.select_nth_unstable(half - 1);
+                        wanted.start = bound.next();
+                        candidates.drain(..half);
+                    }
+                }
+                if !wanted.contains(&candidate) {
+                    return;
+                }
+            }
+            candidates.push(candidate);
+        });
+        candidates.sort_unstable();
+        self.candidates = candidates;
+        self.candidates_seen = seen;
+        count
+    }
+
+    fn list_candidates(&self, view: &View, mut tell: impl FnMut(Candidate)) {
         for (index, history) in (0..).zip(&self.channels) {
             let Some(history) = history else { continue };
             if self.pending & 1 << index == 0 {
@@ -510,13 +646,10 @@ impl Recorder {
             }
             history.pieces(|piece, packet, len| {
                 let (rank, order) = match piece {
-                    channel::Piece::OffBits(_) => (Rank::Safety, 0),
-                    channel::Piece::Controls(set) if set & channel::SAFETY != 0 => {
-                        (Rank::Safety, 0)
-                    }
+                    channel::Piece::OffBits | channel::Piece::Safety => (Rank::Safety, 0),
                     // Without its count a stacked note would end with its first note-off.
                     channel::Piece::Note(_) | channel::Piece::Count(_) => {
-                        (Rank::Notes, u64::MAX - packet)
+                        (Rank::Notes, Packet::MAX - packet)
                     }
                     channel::Piece::Program | channel::Piece::Wheel | channel::Piece::Pressure => {
                         (Rank::Short, 0)
@@ -528,7 +661,12 @@ impl Recorder {
                     | channel::Piece::Parameter(_)
                     | channel::Piece::Selection => (Rank::Usual, packet),
                 };
-                tell(rank, order, Place::Channel(index, piece), len);
+                tell(Candidate::new(
+                    rank,
+                    order,
+                    Place::Channel(index, piece),
+                    len,
+                ));
             });
         }
         if let Some(system) = &self.system {
@@ -539,7 +677,7 @@ impl Recorder {
                     system::Piece::SysEx(_) => (Rank::Safety, packet),
                     _ => (Rank::Short, 0),
                 };
-                tell(rank, order, Place::System(piece), len);
+                tell(Candidate::new(rank, order, Place::System(piece), len));
             });
         }
     }
@@ -584,18 +722,15 @@ impl Selection {
 }
 
 /// Something that can be left out of a journal.
-#[derive(Clone, Copy, Debug)]
-struct Candidate {
-    rank: Rank,
-    order: u64,
-    place: Place,
-    /// Octets, without headers around it.
-    len: usize,
-    taken: bool,
-}
+///
+/// From the top: its rank (3 bits), its order among those of its rank (32), the journal that it goes
+/// into (5), the kind of piece (4) and its number (8), and its octets without headers around it (12).
+/// So the order of candidates is that of these numbers.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Candidate(u64);
 
 /// How much something is needed when not all of it fits.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Rank {
     /// Without it notes hang.
     Safety,
@@ -607,10 +742,62 @@ enum Rank {
     Nothing,
 }
 
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug)]
 enum Place {
     System(system::Piece),
     Channel(u8, channel::Piece),
+}
+
+/// Which candidates are kept of those that are too many.
+#[derive(Clone, Copy, Debug)]
+enum Side {
+    Lowest,
+    Highest,
+}
+
+impl Candidate {
+    const LEN_BITS: u32 = 12;
+    const MAX_LEN: usize = (1 << Self::LEN_BITS) - 1;
+
+    fn new(rank: Rank, order: Packet, place: Place, len: usize) -> Self {
+        let (journal, (kind, item)) = match place {
+            Place::System(piece) => (0, piece.to_numbers()),
+            Place::Channel(channel, piece) => (channel + 1, piece.to_numbers()),
+        };
+        // Nothing is longer than a channel or system journal.
+        let len = len.min(Self::MAX_LEN) as u64;
+        let mut it = rank as u64;
+        it = it << 32 | u64::from(order);
+        it = it << 5 | u64::from(journal);
+        it = it << 4 | u64::from(kind);
+        it = it << 8 | u64::from(item);
+        Self(it << Self::LEN_BITS | len)
+    }
+
+    const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+
+    fn place(self) -> Option<Place> {
+        let place = self.0 >> Self::LEN_BITS;
+        let numbers = ((place >> 8) as u8 & 0xF, place as u8);
+        Some(match ((place >> 12) as u8 & 0x1F).checked_sub(1) {
+            None => Place::System(system::Piece::from_numbers(numbers)?),
+            Some(channel) => Place::Channel(channel, channel::Piece::from_numbers(numbers)?),
+        })
+    }
+
+    /// Octets, without headers around it.
+    const fn len(self) -> usize {
+        self.0 as usize & Self::MAX_LEN
+    }
+}
+
+impl Rank {
+    /// No candidate of the rank is below.
+    const fn first(self) -> Candidate {
+        Candidate((self as u64) << 61)
+    }
 }
 
 /// The room in a journal, as it fills up.
@@ -625,30 +812,23 @@ struct Room {
 
 impl Room {
     /// Takes the candidate if there is room for it.
-    fn take(
-        &mut self,
-        candidate: &mut Candidate,
-        histories: &[Option<Box<channel::History>>; 16],
-    ) -> bool {
-        candidate.taken = self.try_take(candidate, histories).is_some();
-        candidate.taken
+    fn take(&mut self, candidate: Candidate, histories: &Histories) -> bool {
+        self.try_take(candidate, histories).is_some()
     }
 
-    fn try_take(
-        &mut self,
-        candidate: &Candidate,
-        histories: &[Option<Box<channel::History>>; 16],
-    ) -> Option<()> {
-        match candidate.place {
+    fn try_take(&mut self, candidate: Candidate, histories: &Histories) -> Option<()> {
+        match candidate.place()? {
             Place::System(piece) => {
                 let in_order = match piece {
-                    system::Piece::SysEx(index) => index == self.selection.system.sysex,
+                    system::Piece::SysEx(index) => {
+                        usize::from(index) == self.selection.system.sysex
+                    }
                     _ => true,
                 };
                 let used = self.used.get_mut(16).filter(|_| in_order)?;
                 let max = SystemJournal::MAX_LEN;
                 let header = SystemJournal::HEADER_LEN;
-                fill(used, &mut self.left, header, candidate.len, max)?;
+                fill(used, &mut self.left, header, candidate.len(), max)?;
                 self.selection.system.add(piece);
             }
             Place::Channel(index, piece) => {
@@ -656,24 +836,34 @@ impl Room {
                 let history = histories.get(index)?.as_ref()?;
                 let picks = self.selection.channels.get_mut(index)?;
                 let chapters = self.chapters.get_mut(index)?;
-                if let channel::Piece::Controls(set) = piece
-                    && set & channel::SAFETY == 0
-                    && history.safety_controls() & !picks.controls != 0
-                {
+                if matches!(piece, channel::Piece::Controls(_)) && history.lacks_safety(picks) {
                     // Without the log of controller 121 an older one would be taken as news.
                     return None;
                 }
                 let (chapter, around) = history.chapter_of(piece);
                 let is_new = *chapters & chapter == 0;
-                let len = candidate.len + if is_new { around } else { 0 };
+                let len = candidate.len() + if is_new { around } else { 0 };
                 let used = self.used.get_mut(index)?;
                 let max = ChannelJournal::MAX_LEN;
                 fill(used, &mut self.left, ChannelJournal::HEADER_LEN, len, max)?;
                 *chapters |= chapter;
-                picks.add(piece);
+                history.pick(piece, picks);
             }
         }
         Some(())
+    }
+
+    /// Whether the candidate was taken, if it is one of [`Rank::Usual`].
+    fn has(&self, candidate: Candidate, histories: &Histories) -> bool {
+        let Some(Place::Channel(index, piece)) = candidate.place() else {
+            return false;
+        };
+        let index = usize::from(index);
+        let history = histories.get(index).and_then(Option::as_ref);
+        let picks = self.selection.channels.get(index);
+        history
+            .zip(picks)
+            .is_some_and(|(history, picks)| history.is_picked(piece, picks))
     }
 }
 
@@ -690,7 +880,7 @@ fn fill(used: &mut usize, left: &mut usize, header: usize, len: usize, max: usiz
 
 /// The channels of which something is unacknowledged.
 fn pending(
-    channels: &mut [Option<Box<channel::History>>; 16],
+    channels: &mut Histories,
     bits: u16,
 ) -> impl Iterator<Item = (u8, &mut channel::History)> {
     (0..)
@@ -699,7 +889,7 @@ fn pending(
         .filter_map(|(index, history)| Some((index, history.as_deref_mut()?)))
 }
 
-const fn low_bits(packet: u64) -> SeqNum {
+const fn low_bits(packet: Packet) -> SeqNum {
     SeqNum(packet as u16)
 }
 
@@ -716,8 +906,98 @@ mod tests {
         let note_on = ChannelMessage::note_on(Channel::C3, Note::MIDDLE_C, U7::MAX);
         recorder.record(RtpTimestamp(0), note_on.into());
         assert_eq!(recorder.channels.iter().flatten().count(), 1);
-        assert!(size_of::<channel::History>() < 8_192);
-        assert!(size_of::<Recorder>() < 1_024);
+        assert!(size_of::<channel::History>() <= 288);
+        assert!(size_of::<Recorder>() <= 352);
+    }
+
+    /// One that runs into the end of the numbers writes what another one writes.
+    #[test]
+    fn packets_can_be_numbered_anew() {
+        let config = RecorderConfig {
+            enhanced: false,
+            ..RecorderConfig::default()
+        };
+        for enhanced in [false, true] {
+            let config = RecorderConfig { enhanced, ..config };
+            let mut plain = Recorder::new(config, SeqNum(0xFF00));
+            let mut late = Recorder::new(config, SeqNum(0xFF00));
+            late.next = Recorder::END - 0x100;
+            late.acknowledged = late.next - 1;
+            let started = late.next;
+            for number in 0..0x200_u16 {
+                let now = RtpTimestamp(u32::from(number) * 10);
+                let seq = SeqNum(0xFF00).wrapping_add(number);
+                let mut out = [[0; 700]; 2];
+                let [first, second] = &mut out;
+                let room = if number % 3 == 0 { 60 } else { 700 };
+                assert_eq!(
+                    plain.write(now, Form::Full, &mut first[..room]),
+                    late.write(now, Form::Full, &mut second[..room]),
+                    "{number}"
+                );
+                assert_eq!(first, second, "{number}");
+                let seven = |it: u16| (it & 0x7F) as u8;
+                let (channel, value) = ((number % 5) as u8, seven(number * 3));
+                let list: [&[u8]; 12] = [
+                    &[0x90 | channel, value, 1],
+                    &[0x80 | channel, seven(number * 5), 3],
+                    &[0xA0 | channel, value, 5],
+                    &[0xB0 | channel, value, 1],
+                    &[0xB0 | channel, 98 + channel % 4, value],
+                    &[0xB0 | channel, 6, value],
+                    &[0xC0 | channel, value],
+                    &[0xD0 | channel, value],
+                    &[0xE0 | channel, value, 0],
+                    &[0xF1, value],
+                    &[0xF3, value],
+                    &[0xF4, 1, 2],
+                ];
+                let sysex = [0x7D, value];
+                for recorder in [&mut plain, &mut late] {
+                    for octets in list.iter().skip(usize::from(number % 7)) {
+                        recorder.record(now, Message::parse(octets).expect("a message"));
+                    }
+                    recorder.record_sysex(now, &sysex, 0..2, true);
+                    recorder.end_packet();
+                    if number % 50 == 49 || number == 0x1FF {
+                        assert!(recorder.acknowledge(seq.wrapping_add(0_u16.wrapping_sub(20))));
+                    }
+                }
+                assert_eq!(plain.is_settled(), late.is_settled(), "{number}");
+            }
+            assert!(late.next < started && plain.overflows() > 50);
+        }
+    }
+
+    #[test]
+    fn who_rests_keeps_what_later_packets_need() {
+        let mut recorder = Recorder::new(RecorderConfig::default(), SeqNum(0));
+        let mut out = [0; 64];
+        let mut packet = |recorder: &mut Recorder, list: &[[u8; 3]]| {
+            let written = recorder.write(RtpTimestamp(0), Form::Full, &mut out);
+            for octets in list {
+                recorder.record(RtpTimestamp(0), Message::parse(octets).expect("a message"));
+            }
+            recorder.end_packet();
+            out.get(..written.map_or(0, |it| it.len)).map(Vec::from)
+        };
+        // A key that is down, a pedal that is down, and on another channel neither.
+        packet(&mut recorder, &[[0x90, 60, 1], [0xB0, 64, 127]]);
+        packet(
+            &mut recorder,
+            &[[0x91, 60, 1], [0x81, 60, 64], [0xB1, 7, 1]],
+        );
+        assert!(recorder.acknowledge(SeqNum(1)) && recorder.is_settled());
+        recorder.shrink();
+        assert_eq!(recorder.channels.iter().flatten().count(), 1);
+        packet(&mut recorder, &[[0x90, 60, 1], [0xB0, 64, 0]]);
+        // Two note-ons wait, and the pedal has changed twice.
+        assert_eq!(
+            packet(&mut recorder, &[]),
+            Some(Vec::from([
+                0x20, 0, 2, 0, 12, 0x4C, 0, 64, 0x82, 0x81, 0xF0, 60, 0x81, 0, 60, 2
+            ]))
+        );
     }
 
     #[test]

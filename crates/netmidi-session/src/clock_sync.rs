@@ -159,7 +159,6 @@ impl ClockSync {
 
     /// The timestamps of a CK0 that we send now. Of more than 16 without an answer the oldest is
     /// forgotten.
-    #[cfg_attr(not(test), expect(dead_code, reason = "sent by initiators"))]
     pub(crate) fn question(&mut self, now: Time) -> [ClockTicks; 3] {
         let first = self.clock.ticks(now);
         if let Some(slot) = self.asked.get_mut(self.next_question) {
@@ -248,17 +247,25 @@ impl ClockSync {
         let line = self.line?;
         // A clock shows the step that has begun: it is half a step further, on average.
         let offset = line.offset(now) + self.step() / 2;
-        let samples = self.samples.iter().flatten();
-        let round_trip = samples.map(|it| it.round_trip).min().unwrap_or_default();
+        let round_trip = self.round_trip().unwrap_or_default();
         Some(ClockEstimate {
             offset: i64::try_from(offset).unwrap_or(if offset < 0 { i64::MIN } else { i64::MAX }),
             uncertainty: duration(line.error(now)),
             drift_ppb: i32::try_from(line.drift).unwrap_or_default(),
-            round_trip: Duration::from_micros(round_trip),
-            latency: Duration::from_micros(round_trip / 2),
+            round_trip,
+            latency: round_trip / 2,
             exchanges: self.exchanges,
             age: now.since(self.last_at),
         })
+    }
+
+    /// The quickest exchange lately, there and back.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        let samples = self.samples.iter().flatten();
+        samples
+            .map(|it| it.round_trip)
+            .min()
+            .map(Duration::from_micros)
     }
 
     /// Whether there was an exchange.

@@ -91,6 +91,20 @@ pub struct Config {
     /// A participant that sends nothing valid for so long has left. Default 60 s, the longest time
     /// Apple's driver lets pass between clock exchanges.
     pub silence_timeout: Duration,
+    /// The same for a participant that we invited and that answers our clock exchanges, and twice
+    /// this for one that invited us and exchanges clocks at least every 2 s. Default 5 s.
+    pub liveness_timeout: Duration,
+    /// How often we exchange clocks with a participant that we invited, after the burst at the
+    /// beginning (eight times 250 ms apart). So soon we find out that it has restarted. Default 1 s;
+    /// at most half of [`liveness_timeout`](Self::liveness_timeout).
+    pub clock_interval: Duration,
+    /// How long one that answered NO is left alone before it is invited again. Default 30 s.
+    pub refused_pause: Duration,
+    /// Peers that we invite at the same time. Default 64. They come in even if
+    /// [`max_participants`](Self::max_participants) is reached.
+    pub max_invitees: usize,
+    /// BY to strangers who think that they are in the session, per second at most. Default 1,000.
+    pub max_strangers_told: u32,
     /// MIDI is held back from a new participant until its first clock exchange is complete or its
     /// first MIDI packet came, but no longer than this. Default 2 s.
     pub ready_timeout: Duration,
@@ -158,6 +172,11 @@ impl Config {
             max_invitations: 64,
             invitation_timeout: Duration::from_secs(5),
             silence_timeout: Duration::from_secs(60),
+            liveness_timeout: Duration::from_secs(5),
+            clock_interval: Duration::from_secs(1),
+            refused_pause: Duration::from_secs(30),
+            max_invitees: 64,
+            max_strangers_told: 1000,
             ready_timeout: Duration::from_secs(2),
             max_sysex: netmidi_message::DEFAULT_SYSEX_LIMIT,
             max_queued_octets: 4 << 20,
@@ -195,9 +214,16 @@ impl Config {
                 min: PacketBudget::DEFAULT.get(),
             });
         }
+        if self.clock_interval.is_zero() || self.clock_interval > self.liveness_timeout / 2 {
+            return Err(ConfigError::ClockInterval {
+                interval: self.clock_interval,
+                max: self.liveness_timeout / 2,
+            });
+        }
         let bounds = [
             ("max_participants", self.max_participants),
             ("max_invitations", self.max_invitations),
+            ("max_invitees", self.max_invitees),
             ("max_sysex", self.max_sysex),
             ("max_queued_octets", self.max_queued_octets),
             ("max_queued_events", self.max_queued_events),

@@ -1,6 +1,10 @@
 //! The caller's mistakes. A peer's are counted, see [`crate::SessionStats`].
 
+use core::net::SocketAddr;
+use core::time::Duration;
+
 use crate::event::ParticipantId;
+use crate::invitee::InviteeId;
 
 /// Why a message was not taken for sending.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -49,10 +53,53 @@ pub enum SendError {
     },
 }
 
+/// Why somebody is not invited.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InviteError {
+    /// Nobody can be asked nowhere.
+    #[error("there is no address to invite; give at least one")]
+    NoTarget,
+    /// Two invitees at one address could not be told apart.
+    #[error("{address} is {invitee} already; withdraw that one first")]
+    AlreadyInvited {
+        /// Who is invited there.
+        invitee: InviteeId,
+        /// Where.
+        address: SocketAddr,
+    },
+    /// The bound on invitees is reached.
+    #[error("{limit} peers are invited already; withdraw one or raise Config::max_invitees")]
+    TooMany {
+        /// The bound, [`Config::max_invitees`](crate::Config::max_invitees).
+        limit: usize,
+    },
+    /// There is no such invitee (any more).
+    #[error("{invitee} is not invited; it was withdrawn or has ended")]
+    Unknown {
+        /// Who was meant.
+        invitee: InviteeId,
+    },
+    /// The session was closed.
+    #[error("the session is closed and invites nobody")]
+    Closed,
+}
+
 /// Why a session cannot be made from a [`Config`](crate::Config).
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
+    /// A participant would be taken for lost between two clock exchanges.
+    #[error(
+        "Config::clock_interval is {interval:?}; it must be more than 0 and at most {max:?}, half of \
+         Config::liveness_timeout"
+    )]
+    ClockInterval {
+        /// What was asked for.
+        interval: Duration,
+        /// The most.
+        max: Duration,
+    },
     /// Lists of several commands of one controller would leave no room for anything else.
     #[error(
         "enhanced controllers in packets of {octets} octets leave no room for notes in journals; raise \

@@ -45,12 +45,16 @@ extern crate alloc;
 
 mod clock_sync;
 mod config;
+mod deadlines;
 mod error;
 mod event;
 mod feedback;
 mod invitation;
+mod invitee;
+mod liveness;
 mod outbound;
 mod participant;
+mod participants;
 mod playout;
 mod protection;
 mod rng;
@@ -63,8 +67,9 @@ mod transmit;
 
 pub use clock_sync::ClockEstimate;
 pub use config::{Config, JournalPolicy, LatePolicy, MAX_NAME_OCTETS, Playout, UndefinedCommands};
-pub use error::{ConfigError, SendError};
-pub use event::{Event, LeaveReason, Origin, ParticipantId, Peer};
+pub use error::{ConfigError, InviteError, SendError};
+pub use event::{Event, LeaveReason, Origin, ParticipantId, Peer, Role};
+pub use invitee::{InviteeId, InviteeState, MAX_TARGETS, Persistence, Target};
 pub use netmidi_message as message;
 pub use netmidi_wire::{PacketBudget, RunningStatus, Ssrc};
 pub use session::Session;

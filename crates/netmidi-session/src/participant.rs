@@ -3,24 +3,27 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 
 use netmidi_journal::{Arrival as Place, Joined, Journal, Repairer, RepairerConfig};
 use netmidi_message::{ChannelMessage, Message};
 use netmidi_wire::{
-    Command, CommandSection, RtpHeader, RtpPacket, RtpTimestamp, SegmentKind, SeqNum, Ssrc, Token,
+    ClockTicks, Command, CommandSection, RtpHeader, RtpPacket, RtpTimestamp, SegmentKind, SeqNum,
+    Ssrc, Token,
 };
 
 use crate::clock_sync::ClockSync;
 use crate::config::{Config, Playout, UndefinedCommands};
-use crate::event::{Event, Origin, Peer};
+use crate::event::{Event, Origin, Peer, Role};
 use crate::feedback::FeedbackState;
+use crate::liveness::{Asked, Questions};
 use crate::outbound::Outbound;
 use crate::playout::{self, Buffer, Held, Jitter, Outlet, Release, Timing};
 use crate::protection::Protection;
 use crate::sequence::{Arrival, SeqTracker};
 use crate::stats::ParticipantStats;
 use crate::time::{Time, WireClock};
-use crate::transmit::PairId;
+use crate::transmit::{LocalPort, PairId};
 
 /// So many packets of ours may be on the way to a peer, or its answers on the way back.
 const MAX_IN_FLIGHT: i16 = 64;
@@ -29,11 +32,12 @@ const MAX_IN_FLIGHT: i16 = 64;
 /// so nobody can speak for a participant from elsewhere.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct PeerKey {
-    ssrc: Ssrc,
+    pair: PairId,
     host: IpAddr,
     /// Link-local addresses mean different hosts on different links.
     scope: u32,
-    pair: PairId,
+    /// Last, so that those of one host are neighbours.
+    ssrc: Ssrc,
 }
 
 impl PeerKey {
@@ -59,6 +63,23 @@ impl PeerKey {
     }
 }
 
+/// Whether both addresses are of one host, on one link.
+pub(crate) fn is_same_host(one: SocketAddr, other: SocketAddr) -> bool {
+    let (none, pair) = (Ssrc(0), PairId(0));
+    PeerKey::new(none, one, pair) == PeerKey::new(none, other, pair)
+}
+
+/// Somebody with a participant's identity is at another port of its host: the question whether it is
+/// the participant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Challenge {
+    pub(crate) local: LocalPort,
+    pub(crate) to: SocketAddr,
+    /// The first timestamp of the CK0, which nobody else knows.
+    pub(crate) first: ClockTicks,
+    pub(crate) at: Time,
+}
+
 /// How far a participant is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Stage {
@@ -79,6 +100,10 @@ pub(crate) enum Stage {
 pub(crate) struct Participant {
     pub(crate) peer: Peer,
     pub(crate) token: Token,
+    /// When both invited: the token of the other invitation.
+    pub(crate) other_token: Option<Token>,
+    /// Its SSRC on the control port: pymidi and LeovR/rtp-midi have one for each port.
+    pub(crate) control_ssrc: Ssrc,
     pub(crate) stage: Stage,
     pub(crate) joined_at: Time,
     pub(crate) heard_at: Time,
@@ -88,6 +113,13 @@ pub(crate) struct Participant {
     /// Whether it stands in the session's list of those with something to send.
     pub(crate) waiting: bool,
     pub(crate) clock: ClockSync,
+    /// What we ask, as the initiator.
+    pub(crate) questions: Option<Questions>,
+    /// What it asks.
+    pub(crate) asked: Asked,
+    pub(crate) challenge: Option<Challenge>,
+    /// Whether its data port has moved.
+    pub(crate) moved: bool,
     pub(crate) outbound: Outbound,
     pub(crate) protection: Protection,
     pub(crate) feedback: FeedbackState,
@@ -109,10 +141,12 @@ pub(crate) struct Participant {
 pub(crate) struct Introduction {
     pub(crate) name: String,
     pub(crate) ssrc: Ssrc,
+    pub(crate) control_ssrc: Ssrc,
     pub(crate) token: Token,
     pub(crate) control: SocketAddr,
     pub(crate) data: SocketAddr,
     pub(crate) pair: PairId,
+    pub(crate) role: Role,
 }
 
 impl Participant {
@@ -126,10 +160,12 @@ impl Participant {
         let Introduction {
             name,
             ssrc,
+            control_ssrc,
             token,
             control,
             data,
             pair,
+            role,
         } = who;
         Self {
             peer: Peer {
@@ -138,8 +174,12 @@ impl Participant {
                 control,
                 data,
                 pair,
+                role,
+                invitee: None,
             },
             token,
+            other_token: None,
+            control_ssrc,
             stage: Stage::Joined {
                 ready_at: now + config.ready_timeout,
             },
@@ -149,6 +189,10 @@ impl Participant {
             silence_at: now + config.silence_timeout,
             waiting: false,
             clock: ClockSync::new(clock),
+            questions: None,
+            asked: Asked::default(),
+            challenge: None,
+            moved: false,
             outbound: Outbound::new(first_seq, clock),
             protection: Protection::new(first_seq, config.journal, config),
             feedback: FeedbackState::default(),
@@ -163,7 +207,51 @@ impl Participant {
     }
 
     pub(crate) fn key(&self) -> PeerKey {
-        PeerKey::new(self.peer.ssrc, self.peer.control, self.peer.pair)
+        PeerKey::new(self.peer.ssrc, self.peer.data, self.peer.pair)
+    }
+
+    /// The key of its control port, where that has an SSRC of its own.
+    pub(crate) fn control_key(&self) -> PeerKey {
+        PeerKey::new(self.control_ssrc, self.peer.control, self.peer.pair)
+    }
+
+    /// Where its two ports are, and which of ours they talk to.
+    pub(crate) fn addresses(&self) -> [(LocalPort, SocketAddr); 2] {
+        let Peer {
+            control,
+            data,
+            pair,
+            ..
+        } = self.peer;
+        [
+            (LocalPort::control(pair), control),
+            (LocalPort::data(pair), data),
+        ]
+    }
+
+    /// Whether this token is of its session; 0 is everybody's.
+    pub(crate) fn has_token(&self, token: Token) -> bool {
+        token == Token(0) || token == self.token || Some(token) == self.other_token
+    }
+
+    /// It is one of those that we invited: from now on we ask for its clock.
+    pub(crate) fn begin_syncing(&mut self, now: Time) {
+        if self.questions.is_none() {
+            self.questions = Some(Questions::starting(now));
+        }
+    }
+
+    /// After how long without a sign of life it has left.
+    pub(crate) fn silence_timeout(&self, config: &Config) -> Duration {
+        let answers = self.questions.is_some_and(|it| it.is_answering());
+        let soon = if answers {
+            config.liveness_timeout
+        } else if self.asked.is_steady() {
+            config.liveness_timeout * 2
+        } else {
+            config.silence_timeout
+        };
+        soon.min(config.silence_timeout)
     }
 
     /// Whether a datagram from this address can be this participant's.
@@ -205,7 +293,11 @@ impl Participant {
         let guard = self.protection.guard_at().filter(|due| *due > now);
         let stall = self.outbound.stalled_until();
         let feedback = self.feedback.due(now, false);
-        [guard, stall, feedback, self.playout.next()]
+        let question = match self.stage {
+            Stage::Leaving { .. } => None,
+            _ => self.questions.as_ref().map(Questions::due),
+        };
+        [guard, stall, feedback, question, self.playout.next()]
             .into_iter()
             .flatten()
             .min()

@@ -18,7 +18,7 @@ pub struct SessionStats {
     pub unknown_sender: u64,
     /// Packets with the identity of a participant from another source than that participant.
     pub wrong_source: u64,
-    /// OK and NO, which answer nothing that we asked.
+    /// OK and NO which answer nothing that we asked.
     pub unexpected_answer: u64,
     /// Clock packets that no exchange of ours was waiting for.
     pub unexpected_clock: u64,
@@ -32,6 +32,21 @@ pub struct SessionStats {
     pub invitations_ignored: u64,
     /// Invitations whose data half never came.
     pub invitations_expired: u64,
+    /// Invitations that we sent, repetitions included.
+    pub invitations_sent: u64,
+    /// Series of invitations of ours that nobody answered.
+    pub invitations_unanswered: u64,
+    /// NO to invitations of ours.
+    pub refusals_received: u64,
+    /// Strangers who seemed to think that they are in the session and were told BY.
+    pub strangers_told: u64,
+    /// BY from the address of a participant with an identity that is not in the session: the
+    /// participant was asked whether it still is.
+    pub doubts: u64,
+    /// CK0 sent to addresses that claimed to be a participant's new one.
+    pub moves_checked: u64,
+    /// Participants that have moved to another port of their host.
+    pub moves: u64,
     /// Answers dropped because too many waited to be polled.
     pub answers_dropped: u64,
     /// Events dropped because too many waited to be polled.

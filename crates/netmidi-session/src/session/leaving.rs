@@ -1,5 +1,6 @@
 //! How a peer goes: BY from either side, and what is tidied up behind it.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -24,6 +25,9 @@ const MIDI_BEFORE_BYE: Duration = Duration::from_millis(100);
 const LONGEST_FAREWELL: Duration = Duration::from_secs(2);
 /// So long after that, system exclusive data waits for the journal no more: all of it goes out.
 const PATIENT_FAREWELL: Duration = Duration::from_secs(1);
+/// Turns of participants that are gone stay in the list of those with something to send while there
+/// are no more than this.
+const FEWEST_GONE: usize = 64;
 /// A BY with a foreign token is believed only of a participant older than this (macOS uses
 /// SSRCs again, and its BY carries another token).
 const STALE_BYE: Duration = Duration::from_secs(2);
@@ -42,6 +46,7 @@ impl Session {
             waiting,
             events,
             config,
+            joined,
             ..
         } = self;
         let participant = participants
@@ -64,6 +69,7 @@ impl Session {
             byes_left: BYES,
             next_bye,
         };
+        *joined -= 1;
         timers.set(next_bye, Timer::Farewell(id));
         enlist(now, waiting, id, participant);
         participant.silence(&mut Outlet {
@@ -76,6 +82,10 @@ impl Session {
             participant: id,
             reason: LeaveReason::Local,
         });
+        let (invitee, joined_at) = (participant.peer.invitee.take(), participant.joined_at);
+        if let Some(invitee) = invitee {
+            self.lose_invitee(invitee, joined_at, LeaveReason::Local);
+        }
         self.advance(now);
         Ok(())
     }
@@ -86,6 +96,7 @@ impl Session {
     pub fn close(&mut self, now: Time) {
         self.advance(now);
         self.open = false;
+        self.end_invitees();
         let ids: Vec<ParticipantId> = self.participants.keys().copied().collect();
         for id in ids {
             // Those that are leaving already stay as they are.
@@ -101,7 +112,6 @@ impl Session {
     ) {
         let now = self.now;
         let key = PeerKey::new(exchange.ssrc, from, local.pair);
-        let is_ours = |token: Token| exchange.token == token || exchange.token == Token(0);
         // One without a token means the older of the two, which is the one that may have been late.
         let is_known = self.peers.contains_key(&key);
         let ends_invitation = self.invitations.get(&key).is_some_and(|pending| {
@@ -115,10 +125,14 @@ impl Session {
                 return;
             }
         }
+        let is_stranger = !is_known;
         let Some((id, participant)) = self.sender(exchange.ssrc, local, from) else {
+            if is_stranger {
+                self.doubt(local, from);
+            }
             return;
         };
-        if !is_ours(participant.token) && now.since(participant.joined_at) < STALE_BYE {
+        if !participant.has_token(exchange.token) && now.since(participant.joined_at) < STALE_BYE {
             self.stats.stale_bye += 1;
             return;
         }
@@ -159,7 +173,9 @@ impl Session {
         let (to, token) = (participant.peer.control, participant.token);
         let local = LocalPort::control(participant.peer.pair);
         match byes_left.saturating_sub(1) {
-            0 => self.forget(id),
+            0 => {
+                self.forget(id);
+            }
             byes_left => {
                 let next_bye = now + BYE_INTERVAL;
                 participant.stage = Stage::Leaving {
@@ -189,12 +205,17 @@ impl Session {
         if !leaving {
             self.silence(id);
         }
-        self.forget(id);
+        let member = self.forget(id);
         if !leaving {
             self.events.push(Event::Left {
                 participant: id,
                 reason,
             });
+        }
+        if let Some(participant) = member
+            && let Some(invitee) = participant.peer.invitee
+        {
+            self.lose_invitee(invitee, participant.joined_at, reason);
         }
     }
 
@@ -218,16 +239,23 @@ impl Session {
     }
 
     /// Takes a participant out of every table.
-    pub(super) fn forget(&mut self, id: ParticipantId) {
-        let Some(participant) = self.participants.remove(&id) else {
-            return;
-        };
-        let key = participant.key();
-        if self.peers.get(&key) == Some(&id) {
-            self.peers.remove(&key);
+    pub(super) fn forget(&mut self, id: ParticipantId) -> Option<Box<Participant>> {
+        let participant = self.participants.remove(&id)?;
+        for key in [participant.key(), participant.control_key()] {
+            if self.peers.get(&key) == Some(&id) {
+                self.peers.remove(&key);
+            }
+        }
+        for address in participant.addresses() {
+            if self.addresses.get(&address) == Some(&id) {
+                self.addresses.remove(&address);
+            }
+        }
+        if !participant.is_leaving() {
+            self.joined -= 1;
         }
         if participant.waiting {
-            self.waiting.retain(|waiting| *waiting != id);
+            self.skip_waiting();
         }
         match participant.stage {
             Stage::Joined { ready_at } => self.timers.cancel(ready_at, Timer::Ready(id)),
@@ -238,6 +266,17 @@ impl Session {
         timers.cancel(participant.silence_at, Timer::Silence(id));
         if let Some(at) = participant.wake_at {
             timers.cancel(at, Timer::Wake(id));
+        }
+        Some(participant)
+    }
+
+    /// One of those with something to send is gone. Its turn is passed over when it comes, or taken
+    /// out with those of all others that are gone, once they are the most.
+    fn skip_waiting(&mut self) {
+        self.waiting_gone += 1;
+        if self.waiting_gone > FEWEST_GONE.max(self.waiting.len() / 2) {
+            self.waiting_gone = 0;
+            self.waiting.retain(|id| self.participants.contains_key(id));
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The session: every datagram, deadline and message passes through here.
 
+mod inviting;
 mod joining;
+mod keeping;
 mod leaving;
 mod sending;
 
@@ -14,13 +16,16 @@ use netmidi_wire::{
     ParseError, RtpPacket, Ssrc,
 };
 
+use self::keeping::Allowance;
 use self::sending::{Answer, enlist, make_ready, schedule};
 use crate::clock_sync::ClockEstimate;
 use crate::config::{Config, JournalPolicy, Playout};
 use crate::error::{ConfigError, SendError};
 use crate::event::{Event, EventQueue, LeaveReason, ParticipantId, Peer};
 use crate::invitation::Invitations;
+use crate::invitee::Invitees;
 use crate::participant::{Participant, PeerKey};
+use crate::participants::Participants;
 use crate::playout::Outlet;
 use crate::protection;
 use crate::rng::Rng;
@@ -51,14 +56,22 @@ pub struct Session {
     clock: WireClock,
     now: Time,
     open: bool,
-    participants: BTreeMap<ParticipantId, Participant>,
+    participants: Participants,
     peers: BTreeMap<PeerKey, ParticipantId>,
-    next_id: u64,
+    /// The same by the addresses of their control and data ports, each with the port of ours that it
+    /// talks to: what is the data port of one may be the control port of another.
+    addresses: BTreeMap<(LocalPort, SocketAddr), ParticipantId>,
+    /// How many of them are not leaving.
+    joined: usize,
+    invitees: Invitees,
+    strangers: Allowance,
     invitations: Invitations,
     timers: Timers,
     answers: VecDeque<(Transmit, Answer)>,
-    /// Participants that may send and have something to.
+    /// Participants that may send and have something to, and some that are gone since.
     waiting: VecDeque<ParticipantId>,
+    /// How many of these are gone.
+    waiting_gone: usize,
     events: EventQueue,
     stats: SessionStats,
     /// Where packets are put together: as long as the budget, so that it need not be cleared for
@@ -86,13 +99,17 @@ impl Session {
             rng,
             now,
             open: true,
-            participants: BTreeMap::new(),
+            participants: Participants::default(),
             peers: BTreeMap::new(),
-            next_id: 0,
+            addresses: BTreeMap::new(),
+            joined: 0,
+            invitees: Invitees::default(),
+            strangers: Allowance::new(now, config.max_strangers_told),
             invitations: Invitations::default(),
             timers: Timers::default(),
             answers: VecDeque::new(),
             waiting: VecDeque::new(),
+            waiting_gone: 0,
             events: EventQueue::new(config.max_queued_events, config.max_queued_event_octets),
             stats: SessionStats::default(),
             draft: vec![0; config.packet_budget.get()],
@@ -120,7 +137,7 @@ impl Session {
                 ExchangeKind::Invitation => self.handle_invitation(local, from, &exchange),
                 ExchangeKind::End => self.handle_bye(local, from, &exchange),
                 ExchangeKind::Accepted | ExchangeKind::Rejected => {
-                    self.stats.unexpected_answer += 1;
+                    self.handle_reply(local, from, &exchange);
                 }
             },
             Ok(Datagram::Control(Control::Clock(clock))) => self.handle_clock(local, from, &clock),
@@ -309,6 +326,7 @@ impl Session {
             .copied()
         else {
             self.stats.unknown_sender += 1;
+            self.tell_stranger(local, from);
             return;
         };
         let Self {
@@ -325,6 +343,7 @@ impl Session {
         };
         if participant.peer.data != from {
             stats.wrong_source += 1;
+            self.check_move(id, local, from);
             return;
         }
         // The list is read whole before anything of it counts: one that cannot be read leaves its
@@ -421,7 +440,16 @@ impl Session {
     fn handle_clock(&mut self, local: LocalPort, from: SocketAddr, clock: &ClockPacket) {
         let now = self.now;
         let ours = self.ssrc;
+        if clock.count == ClockCount::Ck1 && self.has_moved(local, from, clock) {
+            return;
+        }
+        let is_stranger = !self
+            .peers
+            .contains_key(&PeerKey::new(clock.ssrc, from, local.pair));
         let Some((id, participant)) = self.sender(clock.ssrc, local, from) else {
+            if is_stranger && clock.count == ClockCount::Ck0 {
+                self.tell_stranger(local, from);
+            }
             return;
         };
         if participant.is_leaving() {
@@ -430,6 +458,8 @@ impl Session {
         let [first, ..] = clock.timestamps;
         match clock.count {
             ClockCount::Ck0 => {
+                participant.asked.note(now);
+                let steady = participant.asked.is_steady();
                 let timestamps = participant.clock.answer(now, first);
                 let answer = ClockPacket {
                     ssrc: ours,
@@ -438,23 +468,24 @@ impl Session {
                 };
                 // On the port it came from, and to where it came from.
                 self.answer(local, from, Answer::Clock(answer));
+                if steady {
+                    self.watch(id);
+                }
             }
+            ClockCount::Ck1 => match participant.clock.answered(now, clock.timestamps) {
+                Some(timestamps) => {
+                    let answer = ClockPacket {
+                        ssrc: ours,
+                        count: ClockCount::Ck2,
+                        timestamps,
+                    };
+                    self.answer(local, from, Answer::Clock(answer));
+                    self.clock_answered(id);
+                }
+                None => self.stats.unexpected_clock += 1,
+            },
             ClockCount::Ck2 if participant.clock.complete(now, clock.timestamps) => {
                 participant.stats.clock_exchanges += 1;
-                self.may_play(id);
-            }
-            ClockCount::Ck1 => {
-                let Some(timestamps) = participant.clock.answered(now, clock.timestamps) else {
-                    self.stats.unexpected_clock += 1;
-                    return;
-                };
-                participant.stats.clock_exchanges += 1;
-                let end = ClockPacket {
-                    ssrc: ours,
-                    count: ClockCount::Ck2,
-                    timestamps,
-                };
-                self.answer(local, from, Answer::Clock(end));
                 self.may_play(id);
             }
             // One that fits nothing moves no clock.
@@ -492,11 +523,12 @@ impl Session {
             self.stats.unknown_sender += 1;
             return None;
         };
-        let participant = self.participants.get_mut(&id)?;
-        if !participant.is_at(from) {
+        if !self.participants.get(&id)?.is_at(from) {
             self.stats.wrong_source += 1;
+            self.check_move(id, local, from);
             return None;
         }
+        let participant = self.participants.get_mut(&id)?;
         participant.heard_at = self.now;
         Some((id, participant))
     }
@@ -519,6 +551,7 @@ impl Session {
                     self.stats.invitations_expired += 1;
                 }
             }
+            Timer::Invitee(id) => self.attend_invitee(id),
             Timer::Ready(id) => self.may_play(id),
             Timer::Wake(id) => {
                 if let Some(participant) = self.participants.get_mut(&id) {
@@ -530,7 +563,7 @@ impl Session {
                 let Some(participant) = self.participants.get_mut(&id) else {
                     return;
                 };
-                let silent_at = participant.heard_at + self.config.silence_timeout;
+                let silent_at = participant.heard_at + participant.silence_timeout(&self.config);
                 if silent_at > now {
                     participant.silence_at = silent_at;
                     self.timers.set(silent_at, timer);

@@ -124,6 +124,7 @@ impl Session {
         let Self {
             participants,
             waiting,
+            waiting_gone,
             timers,
             config,
             ssrc,
@@ -141,6 +142,7 @@ impl Session {
         };
         while let Some(id) = waiting.pop_front() {
             let Some(participant) = participants.get_mut(&id) else {
+                *waiting_gone -= 1;
                 continue;
             };
             let emitted = emit(*now, participant, &mut draft);
@@ -171,6 +173,7 @@ impl Session {
     pub(super) fn attend(&mut self, id: ParticipantId) {
         let urgent = self.play_what_is_due(id);
         self.tell_what_arrived(id, urgent);
+        self.ask_clock(id);
         let Self {
             participants,
             timers,
