@@ -1,0 +1,71 @@
+//! Prints which RTP-MIDI sessions come, change and go; or looks for one of them.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use clap::Parser;
+use futures::StreamExt;
+use futures::executor::block_on;
+use netmidi_discovery::{Discovery, Event, Session};
+
+/// Shows the RTP-MIDI sessions in the local network.
+#[derive(Parser)]
+struct Options {
+    /// Look for this session only, then end.
+    name: Option<String>,
+    /// How many seconds to look for it.
+    #[arg(long, default_value_t = 3)]
+    seconds: u64,
+    /// Announce a session of this name meanwhile, which is not shown.
+    #[arg(long)]
+    announce: Option<String>,
+    /// Only on this interface; may be given more than once.
+    #[arg(long)]
+    interface: Vec<String>,
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let options = Options::parse();
+    let mut builder = Discovery::builder();
+    for name in options.interface {
+        builder = builder.interface(name);
+    }
+    let discovery = builder.build()?;
+    let mut own = None;
+    if let Some(name) = options.announce {
+        let mut announcement = discovery.announce(&name, 5004, Default::default())?;
+        let name = block_on(announcement.announced())?;
+        println!("announced: {name}");
+        own = Some(announcement);
+    }
+
+    if let Some(name) = options.name {
+        let timeout = Duration::from_secs(options.seconds);
+        let session = block_on(discovery.resolve(&name, timeout))?;
+        println!("{}", described(&session));
+        return Ok(());
+    }
+    let mut browser = discovery.browse()?;
+    while let Some(event) = block_on(browser.next()) {
+        match event {
+            Event::Found(session) => println!("found: {}", described(&session)),
+            Event::Changed(session) => println!("changed: {}", described(&session)),
+            Event::Lost(name) => println!("lost: {name}"),
+            _ => {}
+        }
+        io::stdout().flush()?;
+    }
+    drop(own);
+    Ok(())
+}
+
+fn described(session: &Session) -> String {
+    let addresses: Vec<String> = session.addresses.iter().map(ToString::to_string).collect();
+    format!(
+        "{} on {}, port {}: {}",
+        session.name,
+        session.host,
+        session.port,
+        addresses.join(" ")
+    )
+}
