@@ -56,9 +56,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         while let Either::Left((Some(event), _)) = select(announcement.next(), &mut ended).await {
             match event {
                 AnnouncementEvent::Announced { name } => println!("announced: {name}"),
-                AnnouncementEvent::Renamed { wanted, name } => {
-                    println!("renamed: {name}, as somebody else is {wanted}");
-                }
+                AnnouncementEvent::Renamed {
+                    wanted,
+                    name,
+                    reason,
+                } => println!("renamed: {name} ({wanted}: {reason:?})"),
                 _ => {}
             }
         }

@@ -26,14 +26,27 @@ pub enum AnnouncementEvent {
         /// That name.
         name: String,
     },
-    /// Somebody else has the name; peers see the session under another one. Tell the user: who
-    /// looks for `wanted` finds the other session.
+    /// Peers see the session under another name. Tell the user: who looks for `wanted` does not
+    /// find it, or finds another session.
     Renamed {
         /// The name that was asked for.
         wanted: String,
         /// The name that it has.
         name: String,
+        /// Why it is another one.
+        reason: RenameReason,
     },
+}
+
+/// Why a session is announced under another name than the one asked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum RenameReason {
+    /// Somebody else has the name. A number is appended: "Piano (2)".
+    Taken,
+    /// The name has a dot or a backslash, which the multicast DNS library cannot serve: "No.1" is
+    /// announced as "No-1".
+    Dot,
 }
 
 impl AnnouncementEvent {
@@ -74,7 +87,7 @@ impl Announcement {
 
     /// Waits until peers see the session, and gives the name that they see.
     ///
-    /// That is 0.6 to 3 s after the announcement was made; longer as long as no interface is up.
+    /// That is 1 to 4 s after the announcement was made; longer as long as no interface is up.
     ///
     /// # Errors
     ///
@@ -133,21 +146,11 @@ impl Stream for Announcement {
         let Some(own) = engine.own.get_mut(&self.id).filter(|_| !ended) else {
             return Poll::Ready(None);
         };
-        match &own.announced {
-            Some(name) if own.told.as_ref() != Some(name) => {
-                let (name, wanted) = (name.clone(), own.wanted.clone());
-                own.told = Some(name.clone());
-                Poll::Ready(Some(if name == wanted {
-                    AnnouncementEvent::Announced { name }
-                } else {
-                    AnnouncementEvent::Renamed { wanted, name }
-                }))
-            }
-            _ => {
-                own.waker = Some(context.waker().clone());
-                Poll::Pending
-            }
+        if let Some(event) = own.take_event() {
+            return Poll::Ready(Some(event));
         }
+        own.waker = Some(context.waker().clone());
+        Poll::Pending
     }
 }
 

@@ -49,9 +49,10 @@ impl Discovery {
     /// are of `families`. Name those families only on which control and data port listen: peers
     /// that prefer IPv6 do not try IPv4 when nobody answers.
     ///
-    /// This returns at once. Others are listened to for 0.6 s, to see whether the name is in use;
-    /// then they are asked, which takes another second. [`Announcement::announced`] waits for that
-    /// and tells the name, which is "NAME (2)" or the like if somebody else has it.
+    /// This returns at once. Others are listened to for 1.3 s from the first call on, to see
+    /// whether the name is in use; then they are asked, which takes another second.
+    /// [`Announcement::announced`] waits for that and tells the name, which is "NAME (2)" or the
+    /// like if somebody else has it. Dots become hyphens.
     ///
     /// # Errors
     ///
@@ -103,7 +104,7 @@ impl Discovery {
     /// Finds the session called `name`, waiting for it no longer than `timeout`.
     ///
     /// A session of exactly that name counts at once. One that differs in upper and lower case
-    /// counts when others have had time to answer, 0.6 s after listening began, or at the end of a
+    /// counts when others have had time to answer, 1.3 s after listening began, or at the end of a
     /// `timeout` that is shorter.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use crate::announcement::{AnnouncementEvent, RenameReason};
 use crate::directory::{Change, Directory};
 use crate::interfaces::Families;
 use crate::naming;
@@ -18,9 +19,10 @@ use crate::session::Sighting;
 use crate::watch::Watch;
 
 /// How long others are listened to before a name is chosen, and before a name that matches but for
-/// its case is taken for the one that is meant. A responder answers a query within 120 ms
-/// (RFC 6762 §6), 500 ms if the query was split.
-pub(crate) const LISTEN: Duration = Duration::from_millis(600);
+/// its case is taken for the one that is meant. The library asks at once and after a second, and
+/// a responder answers within 120 ms (RFC 6762 §6). The first question may get no answer when the
+/// same one was answered just before: a record is multicast once a second.
+pub(crate) const LISTEN: Duration = Duration::from_millis(1_300);
 
 /// From one announcement to its repetition, and from a goodbye to the next announcement: a record is
 /// multicast once a second (RFC 6762 §6), and the goodbye is repeated 120 ms after the first.
@@ -65,10 +67,12 @@ pub(crate) struct Service {
 #[derive(Debug)]
 pub(crate) struct Own {
     pub(crate) wanted: String,
+    /// `wanted` as the library can serve it.
+    servable: String,
     /// Under which name peers can see it.
     pub(crate) announced: Option<String>,
     /// The name that its reader has heard of.
-    pub(crate) told: Option<String>,
+    told: Option<String>,
     pub(crate) waker: Option<Waker>,
     service: Service,
     phase: Phase,
@@ -136,7 +140,7 @@ impl Engine {
         let id = self.new_id();
         let service = Service {
             id,
-            name: name.to_owned(),
+            name: naming::servable(name),
             host: naming::host(name, random),
             port,
             families,
@@ -145,6 +149,7 @@ impl Engine {
         let until = self.heard_enough_at(now).max(now);
         let own = Own {
             wanted: name.to_owned(),
+            servable: service.name.clone(),
             announced: None,
             told: None,
             waker: None,
@@ -333,8 +338,8 @@ impl Engine {
 
     /// The name under which `id` is announced next.
     fn choose(&self, id: u64) -> String {
-        let wanted = self.own.get(&id).map_or("", |own| own.wanted.as_str());
-        naming::first_free(wanted, |name| {
+        let servable = self.own.get(&id).map_or("", |own| own.servable.as_str());
+        naming::first_free(servable, |name| {
             let mut others = self.own.values().filter(|own| own.service.id != id);
             self.directory.is_taken(name)
                 || self
@@ -371,6 +376,27 @@ impl Engine {
 }
 
 impl Own {
+    /// What to tell the reader, unless it knows.
+    pub(crate) fn take_event(&mut self) -> Option<AnnouncementEvent> {
+        let name = self.announced.clone()?;
+        if self.told.as_ref() == Some(&name) {
+            return None;
+        }
+        self.told = Some(name.clone());
+        if name == self.wanted {
+            return Some(AnnouncementEvent::Announced { name });
+        }
+        Some(AnnouncementEvent::Renamed {
+            reason: if name == self.servable {
+                RenameReason::Dot
+            } else {
+                RenameReason::Taken
+            },
+            wanted: self.wanted.clone(),
+            name,
+        })
+    }
+
     fn deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Listening { until } | Phase::Leaving { until } => Some(until),
@@ -477,6 +503,34 @@ mod tests {
         // A second one of ours, at once as the others are known by now.
         bench.announce("Piano");
         assert_eq!(bench.pass(Duration::ZERO), ["+Piano (3)"]);
+    }
+
+    #[test]
+    fn the_reader_hears_the_name_and_why_it_is_another_one() {
+        let mut bench = Bench::new();
+        let names = ["Piano", "No.1", "Organ"];
+        let ids = names.map(|name| bench.announce(name));
+        bench.engine.heard("Organ");
+        bench.pass(LISTEN);
+        for name in ["Piano", "No-1", "Organ (2)"] {
+            bench.engine.announced(name, bench.now);
+        }
+        let mut event = |id| bench.engine.own.get_mut(&id).unwrap().take_event();
+        let renamed = |wanted: &str, name: &str, reason| {
+            Some(AnnouncementEvent::Renamed {
+                wanted: wanted.to_owned(),
+                name: name.to_owned(),
+                reason,
+            })
+        };
+        let piano = AnnouncementEvent::Announced {
+            name: "Piano".to_owned(),
+        };
+        assert_eq!(event(ids[0]), Some(piano));
+        assert_eq!(event(ids[0]), None, "once");
+        assert_eq!(event(ids[1]), renamed("No.1", "No-1", RenameReason::Dot));
+        let taken = renamed("Organ", "Organ (2)", RenameReason::Taken);
+        assert_eq!(event(ids[2]), taken);
     }
 
     #[test]

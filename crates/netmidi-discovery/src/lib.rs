@@ -53,7 +53,7 @@ mod session;
 mod shared;
 mod watch;
 
-pub use announcement::{Announcement, AnnouncementEvent};
+pub use announcement::{Announcement, AnnouncementEvent, RenameReason};
 pub use browser::Browser;
 pub use directory::MAX_SESSIONS;
 pub use discovery::{Builder, Discovery};

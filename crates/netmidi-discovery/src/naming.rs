@@ -50,6 +50,15 @@ pub(crate) fn own_instance(fullname: &str) -> Option<String> {
     Some(name)
 }
 
+/// `name` with hyphens for dots and strokes for backslashes.
+///
+/// The multicast DNS library (0.21.7) announces names with dots, and then neither answers questions
+/// about them nor defends them: peers would see the session for two minutes.
+pub(crate) fn servable(name: &str) -> String {
+    let name = name.replace(". ", " ").replace('.', "-");
+    name.replace('\\', "/")
+}
+
 /// `wanted`, or else the first of "NAME (2)", "NAME (3)" ... that is not `taken` (RFC 6763
 /// Appendix D). A number that is there already is counted on from.
 pub(crate) fn first_free(wanted: &str, taken: impl Fn(&str) -> bool) -> String {
@@ -159,6 +168,13 @@ mod tests {
         assert_eq!(instance("A. B._apple-midi._udp.local."), Some("A. B"));
         assert_eq!(instance("_apple-midi._udp.local."), None);
         assert_eq!(instance("A._http._tcp.local."), None);
+    }
+
+    #[test]
+    fn names_with_dots_are_announced_without() {
+        assert_eq!(servable("Mr. Smith's v1.2"), "Mr Smith's v1-2");
+        assert_eq!(servable(r"a\b"), "a/b");
+        assert_eq!(servable("Flügel"), "Flügel");
     }
 
     #[test]
