@@ -1,23 +1,13 @@
-//! Announces a session until standard input ends. Nobody answers there: it is for trying discovery
-//! out.
+//! Announces a session until control-C. Nobody answers there: it is for trying discovery out.
 
-use std::io::Read;
-use std::{io, thread};
+use std::error::Error;
 
 use clap::{Parser, ValueEnum};
-use futures::executor::block_on;
-use futures::future::{Either, select};
-use futures::{StreamExt, channel::oneshot};
+use futures::StreamExt;
 use netmidi_discovery::{AnnouncementEvent, Discovery, Families};
+use tokio::signal;
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Listening {
-    V4,
-    V6,
-    Both,
-}
-
-/// Announces an RTP-MIDI session that does not exist. End it with control-D.
+/// Announces an RTP-MIDI session that does not exist.
 #[derive(Parser)]
 struct Options {
     /// The name that peers see.
@@ -33,39 +23,45 @@ struct Options {
     interface: Vec<String>,
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+#[derive(Clone, Copy, ValueEnum)]
+enum Listening {
+    V4,
+    V6,
+    Both,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
-    let mut builder = Discovery::builder();
-    for name in options.interface {
-        builder = builder.interface(name);
-    }
-    let discovery = builder.build()?;
     let families = match options.families {
         Listening::V4 => Families::V4,
         Listening::V6 => Families::V6,
         Listening::Both => Families::Both,
     };
+    let mut builder = Discovery::builder();
+    for name in options.interface {
+        builder = builder.interface(name);
+    }
+    let discovery = builder.build()?;
     let mut announcement = discovery.announce(&options.name, options.port, families)?;
-
-    let (end, mut ended) = oneshot::channel::<()>();
-    thread::spawn(move || {
-        let _all = io::stdin().read_to_end(&mut Vec::new());
-        drop(end);
-    });
-    block_on(async {
-        while let Either::Left((Some(event), _)) = select(announcement.next(), &mut ended).await {
-            match event {
-                AnnouncementEvent::Announced { name } => println!("announced: {name}"),
-                AnnouncementEvent::Renamed {
-                    wanted,
-                    name,
-                    reason,
-                } => println!("renamed: {name} ({wanted}: {reason:?})"),
-                _ => {}
+    loop {
+        tokio::select! {
+            event = announcement.next() => match event {
+                Some(AnnouncementEvent::Announced { name }) => println!("announced: {name}"),
+                Some(AnnouncementEvent::Renamed { wanted, name, reason }) => {
+                    println!("renamed: {name} ({wanted}: {reason:?})");
+                }
+                Some(_) => {}
+                None => return Err("discovery has ended".into()),
+            },
+            end = signal::ctrl_c() => {
+                end?;
+                break;
             }
         }
-        announcement.withdraw().await
-    })?;
+    }
+    // Dropping it says goodbye too, but once only and not without blocking the thread.
+    announcement.withdraw().await?;
     println!("withdrawn");
     Ok(())
 }

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use futures::StreamExt;
-use futures::executor::block_on;
-use netmidi_discovery::{Discovery, Event, Session};
+use netmidi_discovery::{Discovery, Event, Families, Session};
 
 /// Shows the RTP-MIDI sessions in the local network.
 #[derive(Parser)]
@@ -24,7 +23,8 @@ struct Options {
     interface: Vec<String>,
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::parse();
     let mut builder = Discovery::builder();
     for name in options.interface {
@@ -33,20 +33,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let discovery = builder.build()?;
     let mut own = None;
     if let Some(name) = options.announce {
-        let mut announcement = discovery.announce(&name, 5004, Default::default())?;
-        let name = block_on(announcement.announced())?;
+        let mut announcement = discovery.announce(&name, 5004, Families::Both)?;
+        let name = announcement.announced().await?;
         println!("announced: {name}");
         own = Some(announcement);
     }
 
     if let Some(name) = options.name {
         let timeout = Duration::from_secs(options.seconds);
-        let session = block_on(discovery.resolve(&name, timeout))?;
+        let session = discovery.resolve(&name, timeout).await?;
         println!("{}", described(&session));
         return Ok(());
     }
     let mut browser = discovery.browse()?;
-    while let Some(event) = block_on(browser.next()) {
+    while let Some(event) = browser.next().await {
         match event {
             Event::Found(session) => println!("found: {}", described(&session)),
             Event::Changed(session) => println!("changed: {}", described(&session)),
