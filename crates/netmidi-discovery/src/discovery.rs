@@ -20,6 +20,9 @@ use crate::naming;
 use crate::session::Session;
 use crate::shared::{Alarm, Shared};
 
+/// Longer than any program waits.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// Announces sessions of this program and finds those of others.
 ///
 /// One is enough for a program: its socket, cache and threads are shared by everything that is
@@ -105,7 +108,8 @@ impl Discovery {
     ///
     /// A session of exactly that name counts at once. One that differs in upper and lower case
     /// counts when others have had time to answer, 1.3 s after listening began, or at the end of a
-    /// `timeout` that is shorter.
+    /// `timeout` that is shorter. Once it is seen, 0.15 s pass for the addresses of the other
+    /// family.
     ///
     /// # Errors
     ///
@@ -113,10 +117,26 @@ impl Discovery {
     /// differ from `name` in case only; [`Error::Ended`].
     pub async fn resolve(&self, name: &str, timeout: Duration) -> Result<Session, Error> {
         let start = Instant::now();
+        // Some timeouts mean "for ever".
+        let end = start.checked_add(timeout).unwrap_or(start + FOR_EVER);
+        let found = self.first_sight(name, start, end).await?;
+        let gathered = self.shared.lock().gathered_at(&found.name, start);
+        Alarm::new(&self.shared, gathered.min(end)).await;
+        let engine = self.shared.lock();
+        // If it has gone meanwhile, it may still be there to connect to.
+        Ok(engine.directory.get(&found.name).cloned().unwrap_or(found))
+    }
+
+    async fn first_sight(
+        &self,
+        name: &str,
+        start: Instant,
+        end: Instant,
+    ) -> Result<Session, Error> {
         self.shared.listen()?;
         let mut changes = Browser::new(Arc::clone(&self.shared));
         let since = self.shared.lock().listening_since.unwrap_or(start);
-        let settled = (since + LISTEN).max(start).min(start + timeout);
+        let settled = (since + LISTEN).max(start).min(end);
 
         let exact = poll_fn(|context| {
             while changes.poll_event(context).is_ready_with_event() {}
@@ -141,14 +161,14 @@ impl Discovery {
                 Err(error) => Poll::Ready(Err(error)),
             }
         });
-        let alarm = pin!(Alarm::new(&self.shared, start + timeout));
+        let alarm = pin!(Alarm::new(&self.shared, end));
         match select(pin!(alike), alarm).await {
             Either::Left((found, _)) => found,
             Either::Right(_) => {
                 let engine = self.shared.lock();
                 Err(Error::NotFound {
                     name: name.to_owned(),
-                    waited: timeout,
+                    waited: end - start,
                     seen: engine.directory.names().cloned().collect(),
                 })
             }

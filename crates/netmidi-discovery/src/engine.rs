@@ -28,6 +28,10 @@ pub(crate) const LISTEN: Duration = Duration::from_millis(1_300);
 /// multicast once a second (RFC 6762 §6), and the goodbye is repeated 120 ms after the first.
 const SECOND: Duration = Duration::from_millis(1_250);
 
+/// From the first address of a session to the answer of [`resolve`](crate::Discovery::resolve). IPv4
+/// and IPv6 addresses come with datagrams of their own, up to 120 ms apart (RFC 6762 §6).
+pub(crate) const GATHER: Duration = Duration::from_millis(150);
+
 /// Until an announcement that has not gone out is asked for again.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -101,6 +105,8 @@ pub(crate) struct Engine {
     pub(crate) watches: BTreeMap<u64, Watch>,
     pub(crate) own: BTreeMap<u64, Own>,
     pub(crate) alarms: BTreeMap<u64, (Instant, Option<Waker>)>,
+    /// When each session was seen first.
+    first_seen: BTreeMap<String, Instant>,
     /// Since when others are heard.
     pub(crate) listening_since: Option<Instant>,
     /// The library has ended.
@@ -251,8 +257,17 @@ impl Engine {
                 own.contest(&sighting, now);
             }
         }
+        let name = sighting.name.clone();
         let change = self.directory.seen(sighting);
+        if self.directory.get(&name).is_some() {
+            self.first_seen.entry(name).or_insert(now);
+        }
         self.note(change);
+    }
+
+    /// When all addresses of the session should be known.
+    pub(crate) fn gathered_at(&self, name: &str, now: Instant) -> Instant {
+        self.first_seen.get(name).map_or(now, |&seen| seen + GATHER)
     }
 
     pub(crate) fn removed(&mut self, name: &str) {
@@ -368,6 +383,9 @@ impl Engine {
 
     fn note(&mut self, changes: impl IntoIterator<Item = Change>) {
         for change in changes {
+            if self.directory.get(&change.name).is_none() {
+                self.first_seen.remove(&change.name);
+            }
             let watches = self.watches.values_mut();
             self.wakers
                 .extend(watches.filter_map(|watch| watch.note(&change)));
@@ -578,6 +596,23 @@ mod tests {
         bench.pass(YIELD / 2);
         bench.engine.removed("Piano");
         assert!(bench.pass(YIELD).is_empty());
+    }
+
+    #[test]
+    fn addresses_are_gathered_from_the_first_sight_on() {
+        let mut bench = Bench::new();
+        let start = bench.now;
+        let ipv6 = sighting("Piano", "h.local.", &[("fe80::1", 2)]);
+        let both = sighting("Piano", "h.local.", &[("fe80::1", 2), ("10.0.0.1", 2)]);
+        bench.engine.seen(ipv6.clone(), start);
+        bench.pass(GATHER / 2);
+        bench.engine.seen(both, bench.now);
+        assert_eq!(bench.engine.gathered_at("Piano", bench.now), start + GATHER);
+        bench.engine.removed("Piano");
+        assert!(bench.engine.first_seen.is_empty());
+        bench.engine.seen(ipv6, bench.now);
+        let again = bench.engine.gathered_at("Piano", bench.now);
+        assert_eq!(again, bench.now + GATHER);
     }
 
     #[test]
