@@ -1,6 +1,7 @@
 //! Announces a session until control-C. Nobody answers there: it is for trying discovery out.
 
 use std::error::Error;
+use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use futures::StreamExt;
@@ -31,8 +32,17 @@ enum Listening {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let options = Options::parse();
+async fn main() -> ExitCode {
+    match announce(Options::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("announce: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn announce(options: Options) -> Result<(), Box<dyn Error>> {
     let families = match options.families {
         Listening::V4 => Families::V4,
         Listening::V6 => Families::V6,

@@ -1,6 +1,8 @@
 //! Prints which RTP-MIDI sessions come, change and go; or looks for one of them.
 
+use std::error::Error;
 use std::io::{self, Write};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
@@ -24,8 +26,17 @@ struct Options {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let options = Options::parse();
+async fn main() -> ExitCode {
+    match browse(Options::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("browse: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn browse(options: Options) -> Result<(), Box<dyn Error>> {
     let mut builder = Discovery::builder();
     for name in options.interface {
         builder = builder.interface(name);
