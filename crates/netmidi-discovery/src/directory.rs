@@ -40,7 +40,8 @@ impl Directory {
     /// Somebody said all that is known about an instance at present.
     pub(crate) fn seen(&mut self, sighting: Sighting) -> Option<Change> {
         if self.is_own(&sighting.host, sighting.port) {
-            // The entry of this name is ours now; whose it was before is not shown any more.
+            // The name is ours now, for the moment at least; whose it was before is not shown any more.
+            self.heard.remove(&sighting.name);
             return self.removed_session(&sighting.name);
         }
         self.heard(&sighting.name);
@@ -186,7 +187,9 @@ mod tests {
         let mut directory = Directory::default();
         directory.add_own("Mine-1.local.", 5004);
         let ours = sighting("Piano", "mine-1.local.", &[("10.0.0.9", 2)]);
+        directory.heard("Piano");
         assert_eq!(directory.seen(ours), None);
+        assert!(!directory.is_taken("Piano"), "by ourselves");
         let theirs = sighting("Piano", "theirs.local.", &[("10.0.0.1", 2)]);
         assert!(directory.seen(theirs).is_some());
         let mut other_port = sighting("Organ", "mine-1.local.", &[("10.0.0.9", 2)]);

@@ -310,10 +310,7 @@ fn hear(engine: &mut Engine, event: DaemonEvent, now: Instant) {
             }
         }
         DaemonEvent::NameChange(change) => match change.rr_type {
-            RRType::A | RRType::AAAA => {
-                let random = getrandom::u64().unwrap_or_default();
-                engine.host_refused(&change.original, &change.new_name, random, now);
-            }
+            RRType::A | RRType::AAAA => engine.host_renamed(&change.original, &change.new_name),
             _ => {
                 if let Some(name) = naming::own_instance(&change.original) {
                     engine.name_refused(&name, now);
