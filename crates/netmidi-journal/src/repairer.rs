@@ -1,7 +1,9 @@
 //! The receiver's side: what was received, and the messages that put right what was lost.
 
 mod channel;
+mod restore;
 mod system;
+mod table;
 
 use alloc::boxed::Box;
 
@@ -9,7 +11,9 @@ use netmidi_message::{Channel, ChannelMessage, Message, Note, SysEx, U7};
 use netmidi_wire::{Command, CommandSection, RtpTimestamp, SeqNum, SysExSegment};
 
 pub(crate) use self::channel::ChannelModel;
+pub use self::restore::{Restored, Snapshot};
 use self::system::SystemModel;
+pub(crate) use self::table::{Packet, Table};
 use crate::journal::Salvaged;
 use crate::system::Step;
 
@@ -113,7 +117,7 @@ pub struct Repairer {
     /// Whether the first packet was the first that the sender sent, so that its counts begin
     /// where ours do.
     from_start: bool,
-    channels: [Option<Box<ChannelModel>>; 16],
+    channels: ChannelModels,
     system: Option<Box<SystemModel>>,
 }
 
@@ -347,9 +351,7 @@ impl Repairer {
         };
         let mut out = Repairs::new(emit, &list, self.stamp);
         for model in self.channels.iter_mut().flatten() {
-            for key in keys() {
-                model.silence_note(key.into(), &mut out);
-            }
+            model.silence_notes(&mut out);
         }
         for model in self.channels.iter_mut().flatten() {
             model.let_go_all(&mut out);
@@ -358,13 +360,20 @@ impl Repairer {
     }
 
     fn channel(&mut self, channel: Channel) -> &mut ChannelModel {
-        let [first, rest @ ..] = &mut self.channels;
-        let model = match channel.index().checked_sub(1) {
-            Some(index) => rest.get_mut(usize::from(index)).unwrap_or(first),
-            None => first,
-        };
-        model.get_or_insert_with(|| Box::new(ChannelModel::new(channel)))
+        channel_model(&mut self.channels, channel)
     }
+}
+
+/// One model for each channel that is used.
+type ChannelModels = [Option<Box<ChannelModel>>; 16];
+
+fn channel_model(models: &mut ChannelModels, channel: Channel) -> &mut ChannelModel {
+    let [first, rest @ ..] = models;
+    let model = match channel.index().checked_sub(1) {
+        Some(index) => rest.get_mut(usize::from(index)).unwrap_or(first),
+        None => first,
+    };
+    model.get_or_insert_with(|| Box::new(ChannelModel::new(channel)))
 }
 
 fn system_model(model: &mut Option<Box<SystemModel>>, from_start: bool) -> &mut SystemModel {
@@ -378,7 +387,7 @@ fn system_model(model: &mut Option<Box<SystemModel>>, from_start: bool) -> &mut 
 /// So high that the packets before the first have numbers as well.
 const FIRST_EXT: u64 = 1 << 32;
 
-fn clear(channels: &mut [Option<Box<ChannelModel>>; 16]) {
+fn clear(channels: &mut ChannelModels) {
     for model in channels.iter_mut().flatten() {
         model.clear();
     }
@@ -402,6 +411,8 @@ pub(crate) struct Repairs<'e> {
     /// counting the one that the packet at hand ends.
     pub(crate) unsettled_since: Option<u64>,
     steps_left: u16,
+    /// What a restoration cannot bring back.
+    untold: u32,
 }
 
 impl<'e> Repairs<'e> {
@@ -421,6 +432,7 @@ impl<'e> Repairs<'e> {
             catching_up: None,
             unsettled_since: None,
             steps_left: MAX_STEPS,
+            untold: 0,
         }
     }
 
@@ -457,6 +469,11 @@ impl<'e> Repairs<'e> {
     /// Whether a repaired command has reset the whole system.
     pub(crate) const fn was_reset(&self) -> bool {
         self.was_reset
+    }
+
+    /// So much cannot be brought back.
+    pub(crate) fn leave_untold(&mut self, values: u16) {
+        self.untold = self.untold.saturating_add(values.into());
     }
 
     /// So many of these steps may be made.

@@ -1,6 +1,11 @@
 //! The caller's mistakes. A peer's are counted, see [`crate::SessionStats`].
 
+use core::fmt;
+use core::net::SocketAddr;
+use core::time::Duration;
+
 use crate::event::ParticipantId;
+use crate::invitee::InviteeId;
 
 /// Why a message was not taken for sending.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -14,8 +19,9 @@ pub enum SendError {
     },
     /// More is waiting to be sent to this participant than the configuration allows.
     #[error(
-        "{queued} octets are waiting to be sent to {participant} and {needed} more pass the limit of {limit}; \
-         send slower or raise Config::max_queued_octets"
+        "{queued} octets are waiting to be sent to {participant}{} and {needed} more pass the limit of {limit}; \
+         send slower or raise Config::max_queued_octets",
+        Slowly(*bitrate_limit)
     )]
     QueueFull {
         /// Who was meant.
@@ -26,6 +32,21 @@ pub enum SendError {
         needed: usize,
         /// The bound, [`Config::max_queued_octets`](crate::Config::max_queued_octets).
         limit: usize,
+        /// The most that this participant is sent, in bits per second of MIDI, which may be why they
+        /// wait: it asked for that (RL), or it is paced.
+        bitrate_limit: Option<u32>,
+    },
+    /// The message is scheduled too far ahead.
+    #[error(
+        "a message is scheduled {} s ahead and no more than {} s are allowed; send it later or raise \
+         Config::max_schedule_ahead",
+        ahead.as_secs(), max.as_secs()
+    )]
+    TooFarAhead {
+        /// From now to the time of the message.
+        ahead: Duration,
+        /// The bound, [`Config::max_schedule_ahead`](crate::Config::max_schedule_ahead).
+        max: Duration,
     },
     /// F4, F5, F9 and FD are sent only when [`Config::undefined`](crate::Config::undefined) says so.
     #[error(
@@ -49,10 +70,65 @@ pub enum SendError {
     },
 }
 
+/// Why octets wait.
+struct Slowly(Option<u32>);
+
+impl fmt::Display for Slowly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(limit) => write!(f, ", which takes no more than {limit} bit/s,"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why somebody is not invited.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InviteError {
+    /// Nobody can be asked nowhere.
+    #[error("there is no address to invite; give at least one")]
+    NoTarget,
+    /// Two invitees at one address could not be told apart.
+    #[error("{address} is {invitee} already; withdraw that one first")]
+    AlreadyInvited {
+        /// Who is invited there.
+        invitee: InviteeId,
+        /// Where.
+        address: SocketAddr,
+    },
+    /// The bound on invitees is reached.
+    #[error("{limit} peers are invited already; withdraw one or raise Config::max_invitees")]
+    TooMany {
+        /// The bound, [`Config::max_invitees`](crate::Config::max_invitees).
+        limit: usize,
+    },
+    /// There is no such invitee (any more).
+    #[error("{invitee} is not invited; it was withdrawn or has ended")]
+    Unknown {
+        /// Who was meant.
+        invitee: InviteeId,
+    },
+    /// The session was closed.
+    #[error("the session is closed and invites nobody")]
+    Closed,
+}
+
 /// Why a session cannot be made from a [`Config`](crate::Config).
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
+    /// A participant would be taken for lost between two clock exchanges.
+    #[error(
+        "Config::clock_interval is {interval:?}; it must be more than 0 and at most {max:?}, half of \
+         Config::liveness_timeout"
+    )]
+    ClockInterval {
+        /// What was asked for.
+        interval: Duration,
+        /// The most.
+        max: Duration,
+    },
     /// Lists of several commands of one controller would leave no room for anything else.
     #[error(
         "enhanced controllers in packets of {octets} octets leave no room for notes in journals; raise \

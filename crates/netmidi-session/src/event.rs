@@ -9,16 +9,50 @@ use core::net::SocketAddr;
 use netmidi_message::MessageBuf;
 use netmidi_wire::Ssrc;
 
+use crate::invitee::{InviteeId, InviteeState};
 use crate::time::Time;
 use crate::transmit::PairId;
 
 /// Names a participant for as long as the session exists; never used twice.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ParticipantId(pub(crate) u64);
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ParticipantId(u64);
+
+impl ParticipantId {
+    /// The least and the greatest that there can be.
+    pub(crate) const BOUNDS: (Self, Self) = (Self(0), Self(u64::MAX));
+
+    /// The lower bits are the slot where the participant is, the rest counts those who joined: so
+    /// ids stand in the order of joining. A million of these a second last for twelve days.
+    const SLOT_BITS: u32 = 24;
+    /// So many participants can be told apart at the same time.
+    pub(crate) const SLOTS: usize = 1 << Self::SLOT_BITS;
+
+    /// Who joined after `joins` others, in a slot less than [`SLOTS`](Self::SLOTS).
+    pub(crate) const fn new(joins: u64, slot: usize) -> Self {
+        Self((joins << Self::SLOT_BITS) | slot as u64)
+    }
+
+    pub(crate) const fn slot(self) -> usize {
+        self.0 as usize & (Self::SLOTS - 1)
+    }
+
+    /// How many joined before: no two have that in common.
+    const fn number(self) -> u64 {
+        self.0 >> Self::SLOT_BITS
+    }
+}
+
+impl fmt::Debug for ParticipantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ParticipantId")
+            .field(&self.number())
+            .finish()
+    }
+}
 
 impl fmt::Display for ParticipantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "participant {}", self.0)
+        write!(f, "participant {}", self.number())
     }
 }
 
@@ -36,6 +70,20 @@ pub struct Peer {
     pub data: SocketAddr,
     /// Which of our socket pairs it talks to.
     pub pair: PairId,
+    /// Who invited whom.
+    pub role: Role,
+    /// Whom it is of those that we invite.
+    pub invitee: Option<InviteeId>,
+}
+
+/// Our part in a session with one peer (AppleMIDI). Once there is a session both do the same, but
+/// the initiator compares the clocks and comes back when it is lost.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Role {
+    /// We invited. When both did at once: our SSRC is the smaller one.
+    Initiator,
+    /// We were invited.
+    Participant,
 }
 
 /// Something the application should know. Poll with
@@ -81,6 +129,14 @@ pub enum Event {
         /// Why.
         reason: LeaveReason,
     },
+    /// How far an invitation of ours is. That it led to a session is not told here but by the peer of
+    /// [`Event::Joined`].
+    Invitee {
+        /// Whom we invite.
+        invitee: InviteeId,
+        /// How far that is.
+        state: InviteeState,
+    },
     /// Events of the kinds `Message` and `Lost` were dropped here, because events were not polled
     /// fast enough.
     Overflow {
@@ -123,10 +179,13 @@ impl Event {
 pub enum LeaveReason {
     /// The peer said BY.
     Bye,
-    /// Nothing valid came for [`Config::silence_timeout`](crate::Config::silence_timeout).
+    /// Nothing valid came for [`Config::silence_timeout`](crate::Config::silence_timeout), or
+    /// [`Config::liveness_timeout`](crate::Config::liveness_timeout) where that applies.
     Silent,
     /// The same peer was invited in again, after a restart for example.
     Replaced,
+    /// The peer does not know the session any more, as after a restart.
+    Forgotten,
     /// We ended it.
     Local,
 }
@@ -137,6 +196,7 @@ impl fmt::Display for LeaveReason {
             Self::Bye => "the peer ended the session",
             Self::Silent => "nothing was heard from the peer for too long",
             Self::Replaced => "the peer connected again",
+            Self::Forgotten => "the peer has lost the session, perhaps it restarted",
             Self::Local => "ended here",
         })
     }

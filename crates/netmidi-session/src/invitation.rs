@@ -8,13 +8,14 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use core::net::SocketAddr;
 
-use netmidi_wire::Token;
+use netmidi_wire::{Ssrc, Token};
 
 use crate::participant::PeerKey;
 use crate::time::Time;
+use crate::transmit::PairId;
 
 /// Names an unfinished invitation.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct InvitationId(u64);
 
 /// An invitation of which only the control half has come.
@@ -31,12 +32,23 @@ pub(crate) struct Pending {
 #[derive(Debug, Default)]
 pub(crate) struct Invitations {
     pending: BTreeMap<PeerKey, Pending>,
+    /// Whose they are.
+    keys: BTreeMap<InvitationId, PeerKey>,
     next: u64,
 }
 
 impl Invitations {
     pub(crate) fn len(&self) -> usize {
         self.pending.len()
+    }
+
+    /// Whether somebody at this host has begun to invite us.
+    pub(crate) fn is_pending_at(&self, pair: PairId, from: SocketAddr) -> bool {
+        let (first, last) = (
+            PeerKey::new(Ssrc(0), from, pair),
+            PeerKey::new(Ssrc(u32::MAX), from, pair),
+        );
+        self.pending.range(first..=last).next().is_some()
     }
 
     pub(crate) fn get(&self, key: &PeerKey) -> Option<&Pending> {
@@ -58,32 +70,30 @@ impl Invitations {
     ) -> (InvitationId, Option<Pending>) {
         let id = InvitationId(self.next);
         self.next += 1;
-        (
+        let pending = Pending {
             id,
-            self.pending.insert(
-                key,
-                Pending {
-                    id,
-                    token,
-                    control,
-                    name,
-                    expires_at,
-                },
-            ),
-        )
+            token,
+            control,
+            name,
+            expires_at,
+        };
+        let old = self.pending.insert(key, pending);
+        if let Some(old) = &old {
+            self.keys.remove(&old.id);
+        }
+        self.keys.insert(id, key);
+        (id, old)
     }
 
     pub(crate) fn remove(&mut self, key: &PeerKey) -> Option<Pending> {
-        self.pending.remove(key)
+        let pending = self.pending.remove(key)?;
+        self.keys.remove(&pending.id);
+        Some(pending)
     }
 
     /// Forgets an invitation whose time is up. Returns whether it was still there.
     pub(crate) fn expire(&mut self, id: InvitationId) -> bool {
-        let key = self
-            .pending
-            .iter()
-            .find(|(_, pending)| pending.id == id)
-            .map(|(key, _)| *key);
-        key.is_some_and(|key| self.pending.remove(&key).is_some())
+        let key = self.keys.get(&id).copied();
+        key.is_some_and(|key| self.remove(&key).is_some())
     }
 }

@@ -419,13 +419,15 @@ fn we_do_not_connect_to_ourselves() {
 }
 
 #[test]
-fn a_closed_session_says_no() {
+fn a_closed_session_lets_nobody_in_and_keeps_nobody_away() {
     let mut session = session();
     session.close(Time::ZERO);
     assert!(session.is_finished());
     let peer = ScriptedPeer::new(1);
     invite_control(&mut session, &peer, Time::ZERO);
-    assert_eq!(answers(&mut session), [no(peer.control)]);
+    // NO would make the peer wait before it asks whoever is here next.
+    assert_eq!(answers(&mut session), []);
+    assert_eq!(session.stats().invitations_ignored, 1);
 }
 
 #[test]

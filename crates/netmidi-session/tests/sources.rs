@@ -51,7 +51,13 @@ fn nobody_else_can_act_for_a_participant() {
             session.handle_datagram(now, LocalPort::data(PairId(0)), from, datagram);
         }
         assert_eq!(events(&mut session), [], "from {from}");
-        assert_eq!(transmits(&mut session), [], "from {from}");
+        // Another port of the same host may be the participant's new one, which its clock would
+        // show. To a stranger, who plays and asks for our clock, we say that it is none of us.
+        let sent = transmits(&mut session);
+        let kinds: Vec<&[u8]> = sent.iter().map(|(_, octets)| &octets[2..4]).collect();
+        let expected: &[&[u8]] = if same_host { &[b"CK"] } else { &[b"BY", b"BY"] };
+        assert_eq!(kinds, expected, "from {from}");
+        assert!(sent.iter().all(|(transmit, _)| transmit.to == from));
         let stats = session.stats();
         let expected = if same_host { (5, 0) } else { (0, 5) };
         assert_eq!(
@@ -76,7 +82,7 @@ fn nobody_else_can_act_for_a_participant() {
 }
 
 #[test]
-fn strangers_are_not_heard_and_not_answered() {
+fn strangers_are_not_heard_and_told_so() {
     let mut session = Session::new(Config::new("ours"), 1, Time::ZERO).unwrap();
     let mut stranger = ScriptedPeer::new(1);
     let ticks = [ClockTicks(1), ClockTicks(0), ClockTicks(0)];
@@ -106,7 +112,15 @@ fn strangers_are_not_heard_and_not_answered() {
     }
     assert_eq!(session.stats().unexpected_answer, 2);
     assert_eq!(events(&mut session), []);
-    assert_eq!(transmits(&mut session), []);
+    // For what only a participant sends, MIDI and CK0.
+    let sent = transmits(&mut session);
+    assert_eq!(sent.len(), 2);
+    for (transmit, octets) in sent {
+        assert_eq!(transmit.to, stranger.data);
+        assert_eq!(octets[2..4], *b"BY");
+        assert_eq!(octets[8..12], [0; 4], "no token");
+    }
+    assert_eq!(session.stats().strangers_told, 2);
     assert_eq!(session.poll_timeout(), None);
 }
 

@@ -3,17 +3,23 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 
-use netmidi_wire::{Exchange, ExchangeKind, SeqNum, SessionName, Token};
+use netmidi_wire::{Exchange, ExchangeKind, SeqNum, SessionName, Ssrc, Token};
 
 use super::Session;
 use super::sending::Answer;
-use crate::event::{Event, LeaveReason, ParticipantId};
+use crate::event::{Event, LeaveReason, ParticipantId, Role};
 use crate::invitation::Pending;
+use crate::invitee::{InviteeId, Progress};
 use crate::participant::{Introduction, Participant, PeerKey, Stage};
 use crate::timer::Timer;
-use crate::transmit::{LocalPort, Port};
+use crate::transmit::{LocalPort, PairId, Port};
 
+/// An invitation to us so soon after ours was accepted has crossed it on the way.
+const SIMULTANEOUS: Duration = Duration::from_secs(5);
+/// One who joins with the identity of so many others lets us look after no more of them.
+const MAX_DOUBTED: usize = 4;
 /// The most that is kept of a peer's name, in octets of UTF-8.
 const MAX_PEER_NAME_OCTETS: usize = 255;
 
@@ -24,7 +30,12 @@ impl Session {
         from: SocketAddr,
         exchange: &Exchange<'_>,
     ) {
-        if !self.open || exchange.ssrc == self.ssrc {
+        if !self.open {
+            // NO would keep an initiator away for long from whoever takes our place here.
+            self.stats.invitations_ignored += 1;
+            return;
+        }
+        if exchange.ssrc == self.ssrc {
             // Ourselves, over a loop: a session of us with us would never end.
             self.stats.invitations_refused += 1;
             self.refuse(local, from, exchange.token);
@@ -48,8 +59,20 @@ impl Session {
         let token = exchange.token;
         // Our OK was lost, on its way to one who is connected or about to be.
         let repeated = match self.joined_mut(&key) {
-            Some(participant) if participant.token == token && participant.peer.control == from => {
+            Some(participant)
+                if participant.has_token(token) && participant.peer.control == from =>
+            {
                 participant.heard_at = now;
+                true
+            }
+            // Both invited, and our invitation was the first to be through.
+            Some(participant)
+                if participant.peer.role == Role::Initiator
+                    && participant.peer.control == from
+                    && now.since(participant.joined_at) < SIMULTANEOUS =>
+            {
+                participant.heard_at = now;
+                participant.other_token = Some(token);
                 true
             }
             _ => self.renew_invitation(&key, token, from),
@@ -137,7 +160,7 @@ impl Session {
         }
         // Our OK was lost.
         let repeated = self.joined_mut(&key).is_some_and(|participant| {
-            let same = is_token(participant.token) && participant.peer.data == from;
+            let same = participant.has_token(exchange.token) && participant.peer.data == from;
             if same {
                 participant.heard_at = now;
             }
@@ -159,39 +182,96 @@ impl Session {
         data: SocketAddr,
         local: LocalPort,
     ) {
-        let replaced: Vec<ParticipantId> = self.peers_replaced_by(&key, pending.control).collect();
-        for old in replaced {
-            self.remove(old, LeaveReason::Replaced);
-        }
         let Pending {
             token,
             control,
             name,
             ..
         } = pending;
+        // When both invited, the smaller SSRC is the initiator's.
+        let invitee = self.invitees.at(local.pair, control);
+        let is_asking = |id| {
+            self.invitees
+                .get(id)
+                .is_some_and(|it| !matches!(it.progress, Progress::Joined(_)))
+        };
+        let invitee = invitee.filter(|id| is_asking(*id));
+        let role = match invitee {
+            Some(_) if self.ssrc < key.ssrc() => Role::Initiator,
+            _ => Role::Participant,
+        };
         let who = Introduction {
             name,
             ssrc: key.ssrc(),
+            control_ssrc: key.ssrc(),
             token,
             control,
             data,
             pair: local.pair,
+            role,
         };
-        let id = ParticipantId(self.next_id);
-        self.next_id += 1;
+        self.stats.invitations_accepted += 1;
+        self.enter(key, who, invitee);
+    }
+
+    /// Somebody is in the session, whoever invited whom.
+    pub(super) fn enter(
+        &mut self,
+        key: PeerKey,
+        who: Introduction,
+        mut invitee: Option<InviteeId>,
+    ) {
+        for old in self.peers_replaced_by(&key, who.control) {
+            // Who is invited stays invited: it is this one now.
+            let bound = self
+                .participants
+                .get_mut(&old)
+                .and_then(|participant| participant.peer.invitee.take());
+            invitee = invitee.or(bound);
+            self.remove(old, LeaveReason::Replaced);
+        }
+        let id = self.participants.next_id();
         let first_seq = SeqNum(self.rng.u16());
-        let participant = Participant::new(self.now, who, first_seq, &self.config);
+        let participant = Participant::new(self.now, who, first_seq, self.clock, &self.config);
         self.timers.set(participant.silence_at, Timer::Silence(id));
         if let Stage::Joined { ready_at } = participant.stage {
             self.timers.set(ready_at, Timer::Ready(id));
         }
-        self.stats.invitations_accepted += 1;
-        self.events.push(Event::Joined {
-            participant: id,
-            peer: (&participant).into(),
-        });
+        let control_key = participant.control_key();
+        for address in participant.addresses() {
+            self.addresses.insert(address, id);
+        }
+        self.peers.insert(control_key, id);
         self.peers.insert(key, id);
-        self.participants.insert(id, participant);
+        let elsewhere = self.same_identity(key.ssrc());
+        self.identities.insert((key.ssrc(), id));
+        self.participants.insert(participant);
+        self.joined += 1;
+        if let Some(invitee) = invitee {
+            self.bind(invitee, id);
+            self.attend(id);
+        }
+        if let Some(participant) = self.participants.get(&id) {
+            self.events.push(Event::Joined {
+                participant: id,
+                peer: participant.into(),
+            });
+        }
+        // The same peer, perhaps, which has changed its address.
+        for old in elsewhere {
+            self.doubt_place(old);
+        }
+    }
+
+    /// Who has this identity already, at whatever host: the last few.
+    fn same_identity(&self, ssrc: Ssrc) -> Vec<ParticipantId> {
+        let (first, last) = ParticipantId::BOUNDS;
+        self.identities
+            .range((ssrc, first)..=(ssrc, last))
+            .rev()
+            .take(MAX_DOUBTED)
+            .map(|(_, id)| *id)
+            .collect()
     }
 
     /// Whether there is no place for this peer, those counted out that it would replace.
@@ -200,12 +280,7 @@ impl Session {
             .peers_replaced_by(key, control)
             .filter(|id| self.is_joined(*id))
             .count();
-        let joined = self
-            .participants
-            .values()
-            .filter(|other| !other.is_leaving())
-            .count();
-        joined - replaced >= self.config.max_participants
+        self.participants.is_full() || self.joined - replaced >= self.config.max_participants
     }
 
     pub(super) fn is_joined(&self, id: ParticipantId) -> bool {
@@ -220,14 +295,14 @@ impl Session {
         &self,
         key: &PeerKey,
         control: SocketAddr,
-    ) -> impl Iterator<Item = ParticipantId> {
-        let (key, pair) = (*key, key.pair());
-        self.participants
-            .iter()
-            .filter(move |(_, old)| {
-                old.key() == key || (old.peer.control == control && old.peer.pair == pair)
-            })
-            .map(|(id, _)| *id)
+    ) -> impl Iterator<Item = ParticipantId> + use<> {
+        let same = self.peers.get(key).copied();
+        let local = LocalPort::control(key.pair());
+        let there = self.addresses.get(&(local, control)).copied();
+        // Each once, the one that joined first before the other.
+        let first = same.min(there).or(same).or(there);
+        let other = same.max(there).filter(|other| Some(*other) != first);
+        first.into_iter().chain(other)
     }
 
     pub(super) fn joined_mut(&mut self, key: &PeerKey) -> Option<&mut Participant> {
@@ -235,6 +310,14 @@ impl Session {
         self.participants
             .get_mut(id)
             .filter(|participant| !participant.is_leaving())
+    }
+
+    /// Who has this address in the session and is not leaving.
+    pub(super) fn joined_at(&self, pair: PairId, address: SocketAddr) -> Option<ParticipantId> {
+        [LocalPort::control(pair), LocalPort::data(pair)]
+            .into_iter()
+            .filter_map(|local| self.addresses.get(&(local, address)).copied())
+            .find(|id| self.is_joined(*id))
     }
 
     pub(super) fn accept(&mut self, local: LocalPort, to: SocketAddr, token: Token) {
@@ -261,7 +344,7 @@ impl Session {
 }
 
 /// As much of a name as we keep.
-fn bounded_name(name: SessionName<'_>) -> String {
+pub(super) fn bounded_name(name: SessionName<'_>) -> String {
     let mut name = name.to_string();
     let mut end = name.len().min(MAX_PEER_NAME_OCTETS);
     while !name.is_char_boundary(end) {

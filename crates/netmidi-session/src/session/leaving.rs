@@ -1,5 +1,6 @@
 //! How a peer goes: BY from either side, and what is tidied up behind it.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -11,6 +12,7 @@ use super::{BYES, Session};
 use crate::error::SendError;
 use crate::event::{Event, LeaveReason, ParticipantId};
 use crate::participant::{Participant, PeerKey, Stage};
+use crate::playout::Outlet;
 use crate::time::Time;
 use crate::timer::Timer;
 use crate::transmit::LocalPort;
@@ -23,6 +25,9 @@ const MIDI_BEFORE_BYE: Duration = Duration::from_millis(100);
 const LONGEST_FAREWELL: Duration = Duration::from_secs(2);
 /// So long after that, system exclusive data waits for the journal no more: all of it goes out.
 const PATIENT_FAREWELL: Duration = Duration::from_secs(1);
+/// Turns of participants that are gone stay in the list of those with something to send while there
+/// are no more than this.
+const FEWEST_GONE: usize = 64;
 /// A BY with a foreign token is believed only of a participant older than this (macOS uses
 /// SSRCs again, and its BY carries another token).
 const STALE_BYE: Duration = Duration::from_secs(2);
@@ -41,6 +46,7 @@ impl Session {
             waiting,
             events,
             config,
+            joined,
             ..
         } = self;
         let participant = participants
@@ -51,6 +57,7 @@ impl Session {
         if let Stage::Joined { ready_at } = participant.stage {
             timers.cancel(ready_at, Timer::Ready(id));
         }
+        participant.outbound.cancel_scheduled(now);
         // What is queued goes out with the drain after this call.
         let last_midi = if participant.outbound.is_empty() {
             participant.sent_at
@@ -63,15 +70,23 @@ impl Session {
             byes_left: BYES,
             next_bye,
         };
+        *joined -= 1;
         timers.set(next_bye, Timer::Farewell(id));
         enlist(now, waiting, id, participant);
-        if config.silence_on_leave {
-            participant.silence(now, id, config, events);
-        }
+        participant.silence(&mut Outlet {
+            now,
+            id,
+            config,
+            events,
+        });
         events.push(Event::Left {
             participant: id,
             reason: LeaveReason::Local,
         });
+        let (invitee, joined_at) = (participant.peer.invitee.take(), participant.joined_at);
+        if let Some(invitee) = invitee {
+            self.lose_invitee(invitee, joined_at, LeaveReason::Local);
+        }
         self.advance(now);
         Ok(())
     }
@@ -82,6 +97,7 @@ impl Session {
     pub fn close(&mut self, now: Time) {
         self.advance(now);
         self.open = false;
+        self.end_invitees();
         let ids: Vec<ParticipantId> = self.participants.keys().copied().collect();
         for id in ids {
             // Those that are leaving already stay as they are.
@@ -97,7 +113,6 @@ impl Session {
     ) {
         let now = self.now;
         let key = PeerKey::new(exchange.ssrc, from, local.pair);
-        let is_ours = |token: Token| exchange.token == token || exchange.token == Token(0);
         // One without a token means the older of the two, which is the one that may have been late.
         let is_known = self.peers.contains_key(&key);
         let ends_invitation = self.invitations.get(&key).is_some_and(|pending| {
@@ -111,14 +126,24 @@ impl Session {
                 return;
             }
         }
+        let is_stranger = !is_known;
         let Some((id, participant)) = self.sender(exchange.ssrc, local, from) else {
+            if is_stranger {
+                self.doubt(local, from);
+            }
             return;
         };
-        if !is_ours(participant.token) && now.since(participant.joined_at) < STALE_BYE {
+        if !participant.has_token(exchange.token) && now.since(participant.joined_at) < STALE_BYE {
             self.stats.stale_bye += 1;
             return;
         }
+        let invitee = participant.peer.invitee;
         self.remove(id, LeaveReason::Bye);
+        if exchange.token == Token(0)
+            && let Some(invitee) = invitee
+        {
+            self.hurry_invitee(invitee);
+        }
     }
 
     pub(super) fn say_bye(&mut self, id: ParticipantId) {
@@ -140,7 +165,7 @@ impl Session {
         };
         let earliest = last_midi.map_or(now, |sent| sent + MIDI_BEFORE_BYE);
         if now.since(since) >= PATIENT_FAREWELL {
-            participant.outbound.hurry();
+            participant.outbound.hurry(now, since + LONGEST_FAREWELL);
             enlist(now, &mut self.waiting, id, participant);
         }
         if byes_left == BYES && earliest > now && now.since(since) < LONGEST_FAREWELL {
@@ -155,7 +180,9 @@ impl Session {
         let (to, token) = (participant.peer.control, participant.token);
         let local = LocalPort::control(participant.peer.pair);
         match byes_left.saturating_sub(1) {
-            0 => self.forget(id),
+            0 => {
+                self.forget(id);
+            }
             byes_left => {
                 let next_bye = now + BYE_INTERVAL;
                 participant.stage = Stage::Leaving {
@@ -185,16 +212,21 @@ impl Session {
         if !leaving {
             self.silence(id);
         }
-        self.forget(id);
+        let member = self.forget(id);
         if !leaving {
             self.events.push(Event::Left {
                 participant: id,
                 reason,
             });
         }
+        if let Some(participant) = member
+            && let Some(invitee) = participant.peer.invitee
+        {
+            self.lose_invitee(invitee, participant.joined_at, reason);
+        }
     }
 
-    /// Ends what a participant left on, unless the application does so itself.
+    /// Plays what waits of a participant and ends what it left on.
     fn silence(&mut self, id: ParticipantId) {
         let now = self.now;
         let Self {
@@ -203,24 +235,35 @@ impl Session {
             events,
             ..
         } = self;
-        if config.silence_on_leave
-            && let Some(participant) = participants.get_mut(&id)
-        {
-            participant.silence(now, id, config, events);
+        if let Some(participant) = participants.get_mut(&id) {
+            participant.silence(&mut Outlet {
+                now,
+                id,
+                config,
+                events,
+            });
         }
     }
 
     /// Takes a participant out of every table.
-    pub(super) fn forget(&mut self, id: ParticipantId) {
-        let Some(participant) = self.participants.remove(&id) else {
-            return;
-        };
-        let key = participant.key();
-        if self.peers.get(&key) == Some(&id) {
-            self.peers.remove(&key);
+    pub(super) fn forget(&mut self, id: ParticipantId) -> Option<Box<Participant>> {
+        let participant = self.participants.remove(&id)?;
+        for key in [participant.key(), participant.control_key()] {
+            if self.peers.get(&key) == Some(&id) {
+                self.peers.remove(&key);
+            }
+        }
+        for address in participant.addresses() {
+            if self.addresses.get(&address) == Some(&id) {
+                self.addresses.remove(&address);
+            }
+        }
+        self.identities.remove(&(participant.peer.ssrc, id));
+        if !participant.is_leaving() {
+            self.joined -= 1;
         }
         if participant.waiting {
-            self.waiting.retain(|waiting| *waiting != id);
+            self.skip_waiting();
         }
         match participant.stage {
             Stage::Joined { ready_at } => self.timers.cancel(ready_at, Timer::Ready(id)),
@@ -231,6 +274,17 @@ impl Session {
         timers.cancel(participant.silence_at, Timer::Silence(id));
         if let Some(at) = participant.wake_at {
             timers.cancel(at, Timer::Wake(id));
+        }
+        Some(participant)
+    }
+
+    /// One of those with something to send is gone. Its turn is passed over when it comes, or taken
+    /// out with those of all others that are gone, once they are the most.
+    fn skip_waiting(&mut self) {
+        self.waiting_gone += 1;
+        if self.waiting_gone > FEWEST_GONE.max(self.waiting.len() / 2) {
+            self.waiting_gone = 0;
+            self.waiting.retain(|id| self.participants.contains_key(id));
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The session: every datagram, deadline and message passes through here.
 
+mod inviting;
 mod joining;
+mod keeping;
 mod leaving;
 mod sending;
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -14,16 +16,21 @@ use netmidi_wire::{
     ParseError, RtpPacket, Ssrc,
 };
 
+use self::keeping::Allowance;
 use self::sending::{Answer, enlist, make_ready, schedule};
-use crate::config::{Config, JournalPolicy};
+use crate::clock_sync::ClockEstimate;
+use crate::config::{Config, JournalPolicy, Playout};
 use crate::error::{ConfigError, SendError};
 use crate::event::{Event, EventQueue, LeaveReason, ParticipantId, Peer};
 use crate::invitation::Invitations;
+use crate::invitee::Invitees;
 use crate::participant::{Participant, PeerKey};
+use crate::participants::Participants;
+use crate::playout::Outlet;
 use crate::protection;
 use crate::rng::Rng;
 use crate::stats::{ParticipantStats, SessionStats};
-use crate::time::Time;
+use crate::time::{Time, WireClock};
 use crate::timer::{Timer, Timers};
 use crate::transmit::{LocalPort, Port, Transmit};
 
@@ -45,16 +52,28 @@ pub struct Session {
     config: Config,
     ssrc: Ssrc,
     rng: Rng,
+    /// What our timestamps show.
+    clock: WireClock,
     now: Time,
     open: bool,
-    participants: BTreeMap<ParticipantId, Participant>,
+    participants: Participants,
     peers: BTreeMap<PeerKey, ParticipantId>,
-    next_id: u64,
+    /// The same by the addresses of their control and data ports, each with the port of ours that it
+    /// talks to: what is the data port of one may be the control port of another.
+    addresses: BTreeMap<(LocalPort, SocketAddr), ParticipantId>,
+    /// Who has which identity: at several hosts only while it is not clear who has moved.
+    identities: BTreeSet<(Ssrc, ParticipantId)>,
+    /// How many of them are not leaving.
+    joined: usize,
+    invitees: Invitees,
+    strangers: Allowance,
     invitations: Invitations,
     timers: Timers,
     answers: VecDeque<(Transmit, Answer)>,
-    /// Participants that may send and have something to.
+    /// Participants that may send and have something to, and some that are gone since.
     waiting: VecDeque<ParticipantId>,
+    /// How many of these are gone.
+    waiting_gone: usize,
     events: EventQueue,
     stats: SessionStats,
     /// Where packets are put together: as long as the budget, so that it need not be cleared for
@@ -67,8 +86,9 @@ pub struct Session {
 impl Session {
     /// A session with no participants.
     ///
-    /// `seed` decides its SSRC and where sequences start: draw it from the operating system's
-    /// generator, so that strangers cannot guess them. `now` is any moment on the caller's clock.
+    /// `seed` decides its SSRC and where sequences and its clock start: draw it from the operating
+    /// system's generator, so that strangers cannot guess them. `now` is any moment on the caller's
+    /// clock.
     ///
     /// # Errors
     /// When the configuration contradicts itself.
@@ -77,16 +97,22 @@ impl Session {
         let mut rng = Rng::new(seed);
         Ok(Self {
             ssrc: Ssrc(rng.nonzero_u32()),
+            clock: WireClock::random(&mut rng),
             rng,
             now,
             open: true,
-            participants: BTreeMap::new(),
+            participants: Participants::default(),
             peers: BTreeMap::new(),
-            next_id: 0,
+            addresses: BTreeMap::new(),
+            identities: BTreeSet::new(),
+            joined: 0,
+            invitees: Invitees::default(),
+            strangers: Allowance::new(now, config.max_strangers_told),
             invitations: Invitations::default(),
             timers: Timers::default(),
             answers: VecDeque::new(),
             waiting: VecDeque::new(),
+            waiting_gone: 0,
             events: EventQueue::new(config.max_queued_events, config.max_queued_event_octets),
             stats: SessionStats::default(),
             draft: vec![0; config.packet_budget.get()],
@@ -114,7 +140,7 @@ impl Session {
                 ExchangeKind::Invitation => self.handle_invitation(local, from, &exchange),
                 ExchangeKind::End => self.handle_bye(local, from, &exchange),
                 ExchangeKind::Accepted | ExchangeKind::Rejected => {
-                    self.stats.unexpected_answer += 1;
+                    self.handle_reply(local, from, &exchange);
                 }
             },
             Ok(Datagram::Control(Control::Clock(clock))) => self.handle_clock(local, from, &clock),
@@ -122,9 +148,7 @@ impl Session {
                 self.handle_feedback(local, from, &feedback);
             }
             Ok(Datagram::Control(Control::BitrateLimit(limit))) => {
-                if let Some((_, participant)) = self.sender(limit.ssrc, local, from) {
-                    participant.stats.bitrate_limits_received += 1;
-                }
+                self.handle_bitrate_limit(local, from, limit);
             }
             Err(ParseError::BadVersion {
                 kind: ExchangeKind::Invitation,
@@ -206,6 +230,13 @@ impl Session {
         self.participants.get(&id).map(Participant::stats)
     }
 
+    /// The clock of one participant as seen from ours, at the time of the last call that had one:
+    /// while it is connected, and after a first clock exchange with it.
+    #[must_use]
+    pub fn participant_clock(&self, id: ParticipantId) -> Option<ClockEstimate> {
+        self.participants.get(&id)?.clock.estimate(self.now)
+    }
+
     /// Whether one participant is sent recovery journals, from the next packet on. What was sent
     /// before is not protected after [`JournalPolicy::Off`].
     ///
@@ -243,6 +274,40 @@ impl Session {
         Ok(())
     }
 
+    /// When the messages of one participant are played, from the next packet on. What waits keeps
+    /// its time, but for [`Playout::Immediate`], with which it comes out at once.
+    ///
+    /// # Errors
+    /// When there is no such participant.
+    pub fn set_playout(
+        &mut self,
+        now: Time,
+        id: ParticipantId,
+        playout: Playout,
+    ) -> Result<(), SendError> {
+        self.advance(now);
+        let Self {
+            participants,
+            config,
+            events,
+            now,
+            ..
+        } = self;
+        let participant = participants
+            .get_mut(&id)
+            .filter(|participant| !participant.is_leaving())
+            .ok_or(SendError::UnknownParticipant { participant: id })?;
+        let mut out = Outlet {
+            now: *now,
+            id,
+            config,
+            events,
+        };
+        participant.set_playout(playout, &mut out);
+        self.tell_what_arrived(id, false);
+        Ok(())
+    }
+
     // Inputs.
 
     fn handle_rtp(&mut self, local: LocalPort, from: SocketAddr, packet: &RtpPacket<'_>) {
@@ -262,6 +327,7 @@ impl Session {
             .copied()
         else {
             self.stats.unknown_sender += 1;
+            self.tell_stranger(local, from);
             return;
         };
         let Self {
@@ -278,6 +344,7 @@ impl Session {
         };
         if participant.peer.data != from {
             stats.wrong_source += 1;
+            self.check_move(id, local, from);
             return;
         }
         // The list is read whole before anything of it counts: one that cannot be read leaves its
@@ -290,9 +357,37 @@ impl Session {
         if participant.is_leaving() {
             return;
         }
-        let urgent = participant.handle_packet(now, id, header, &section, config, events);
+        let mut out = Outlet {
+            now,
+            id,
+            config,
+            events,
+        };
+        let urgent = participant.take_packet(packet, &section, &mut out);
+        if participant.is_holding() {
+            schedule(now, timers, id, participant);
+        }
         make_ready(now, timers, waiting, id, participant);
         self.tell_what_arrived(id, urgent);
+    }
+
+    /// Plays what has waited long enough. Returns whether its sender should be told at once.
+    fn play_what_is_due(&mut self, id: ParticipantId) -> bool {
+        let Self {
+            participants,
+            config,
+            events,
+            now,
+            ..
+        } = self;
+        participants.get_mut(&id).is_some_and(|participant| {
+            participant.release(&mut Outlet {
+                now: *now,
+                id,
+                config,
+                events,
+            })
+        })
     }
 
     /// A peer tells what arrived: the journal need not tell it again.
@@ -346,15 +441,27 @@ impl Session {
     fn handle_clock(&mut self, local: LocalPort, from: SocketAddr, clock: &ClockPacket) {
         let now = self.now;
         let ours = self.ssrc;
+        if clock.count == ClockCount::Ck1 && self.has_moved(local, from, clock) {
+            return;
+        }
+        let is_stranger = !self
+            .peers
+            .contains_key(&PeerKey::new(clock.ssrc, from, local.pair));
         let Some((id, participant)) = self.sender(clock.ssrc, local, from) else {
+            if is_stranger && clock.count == ClockCount::Ck0 {
+                self.tell_stranger(local, from);
+            }
             return;
         };
         if participant.is_leaving() {
             return;
         }
+        participant.protection.rest(now);
         let [first, ..] = clock.timestamps;
         match clock.count {
             ClockCount::Ck0 => {
+                participant.asked.note(now);
+                let steady = participant.asked.is_steady();
                 let timestamps = participant.clock.answer(now, first);
                 let answer = ClockPacket {
                     ssrc: ours,
@@ -363,21 +470,42 @@ impl Session {
                 };
                 // On the port it came from, and to where it came from.
                 self.answer(local, from, Answer::Clock(answer));
-            }
-            ClockCount::Ck2 if participant.clock.complete(now, clock.timestamps) => {
-                participant.stats.clock_exchanges += 1;
-                let Self {
-                    participants,
-                    timers,
-                    waiting,
-                    ..
-                } = self;
-                if let Some(participant) = participants.get_mut(&id) {
-                    make_ready(now, timers, waiting, id, participant);
+                if steady {
+                    self.watch(id);
                 }
             }
-            // Only the initiator is sent CK1, and a CK2 that fits nothing moves no clock.
-            ClockCount::Ck1 | ClockCount::Ck2 => self.stats.unexpected_clock += 1,
+            ClockCount::Ck1 => match participant.clock.answered(now, clock.timestamps) {
+                Some(timestamps) => {
+                    let answer = ClockPacket {
+                        ssrc: ours,
+                        count: ClockCount::Ck2,
+                        timestamps,
+                    };
+                    self.answer(local, from, Answer::Clock(answer));
+                    self.clock_answered(id);
+                }
+                None => self.stats.unexpected_clock += 1,
+            },
+            ClockCount::Ck2 if participant.clock.complete(now, clock.timestamps) => {
+                participant.stats.clock_exchanges += 1;
+                self.may_play(id);
+            }
+            // One that fits nothing moves no clock.
+            ClockCount::Ck2 => self.stats.unexpected_clock += 1,
+        }
+    }
+
+    /// MIDI may flow to a participant from now on.
+    fn may_play(&mut self, id: ParticipantId) {
+        let Self {
+            participants,
+            timers,
+            waiting,
+            now,
+            ..
+        } = self;
+        if let Some(participant) = participants.get_mut(&id) {
+            make_ready(*now, timers, waiting, id, participant);
         }
     }
 
@@ -397,11 +525,12 @@ impl Session {
             self.stats.unknown_sender += 1;
             return None;
         };
-        let participant = self.participants.get_mut(&id)?;
-        if !participant.is_at(from) {
+        if !self.participants.get(&id)?.is_at(from) {
             self.stats.wrong_source += 1;
+            self.check_move(id, local, from);
             return None;
         }
+        let participant = self.participants.get_mut(&id)?;
         participant.heard_at = self.now;
         Some((id, participant))
     }
@@ -424,17 +553,8 @@ impl Session {
                     self.stats.invitations_expired += 1;
                 }
             }
-            Timer::Ready(id) => {
-                let Self {
-                    participants,
-                    timers,
-                    waiting,
-                    ..
-                } = self;
-                if let Some(participant) = participants.get_mut(&id) {
-                    make_ready(now, timers, waiting, id, participant);
-                }
-            }
+            Timer::Invitee(id) => self.attend_invitee(id),
+            Timer::Ready(id) => self.may_play(id),
             Timer::Wake(id) => {
                 if let Some(participant) = self.participants.get_mut(&id) {
                     participant.wake_at = None;
@@ -445,7 +565,7 @@ impl Session {
                 let Some(participant) = self.participants.get_mut(&id) else {
                     return;
                 };
-                let silent_at = participant.heard_at + self.config.silence_timeout;
+                let silent_at = participant.heard_at + participant.silence_timeout(&self.config);
                 if silent_at > now {
                     participant.silence_at = silent_at;
                     self.timers.set(silent_at, timer);

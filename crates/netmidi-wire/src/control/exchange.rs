@@ -56,7 +56,7 @@ pub enum ExchangeKind {
 /// invites.
 ///
 /// In a `BY` it means little: macOS and the Arduino library send 0 or something else.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Token(pub u32);
 
 impl fmt::Display for Token {
