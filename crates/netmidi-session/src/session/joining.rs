@@ -221,7 +221,14 @@ impl Session {
         who: Introduction,
         mut invitee: Option<InviteeId>,
     ) {
-        for old in self.peers_replaced_by(&key, who.control) {
+        // One with its data port is its old self as well, whatever its router made of the other one.
+        let same_data = (LocalPort::data(key.pair()), who.data);
+        let same_data = self.addresses.get(&same_data).copied();
+        let replaced: Vec<ParticipantId> = self
+            .peers_replaced_by(&key, who.control)
+            .chain(same_data)
+            .collect();
+        for old in replaced {
             // Who is invited stays invited: it is this one now.
             let bound = self
                 .participants
