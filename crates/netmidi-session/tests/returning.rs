@@ -16,8 +16,9 @@ mod stage;
 use core::fmt;
 use core::time::Duration;
 
-use netmidi_session::JournalPolicy;
-use netmidi_testkit::{HostId, Kind, LinkQuality, Rebound, Rng, ScriptMix, Sleep};
+use netmidi_session::{JournalPolicy, Port};
+use netmidi_testkit::{HostId, Kind, LinkQuality, Rebound, Rng, ScriptMix, ScriptedPeer, Sleep};
+use netmidi_wire::{ClockCount, ClockTicks, ExchangeKind, Token};
 use stage::{Stage, address, each, seeds};
 
 /// What befalls hosts.
@@ -403,4 +404,107 @@ fn the_course_is_decided_by_the_seed() {
             Scene::one_invites(seed).run()
         );
     }
+}
+
+/// Two hosts in a session for a while, the first behind a router.
+fn behind_a_router(seed: u64, rng: &mut Rng) -> Stage {
+    let quality = any_quality(rng, 20_000);
+    let mix = any_mix(rng);
+    let mut stage = Stage::new(seed, 2, false, quality, mix, |config| {
+        config.journal = JournalPolicy::Full;
+    });
+    stage.net.put_behind(A, address(false, 1000));
+    stage.start(A);
+    stage.start(B);
+    stage.net.invite(A, B);
+    stage.run_for(Duration::from_millis(5000 + u64::from(rng.below(3000))));
+    stage
+}
+
+#[test]
+fn midi_flows_again_in_2_s_after_a_router_has_lent_other_ports() {
+    each("other ports", seeds(200), |seed| {
+        let mut rng = Rng::new(seed);
+        let mut stage = behind_a_router(seed, &mut rng);
+        let before = (stage.only(A, B)?, stage.only(B, A)?);
+        let which = match rng.below(3) {
+            0 => Rebound::Control,
+            1 => Rebound::Data,
+            _ => Rebound::Both,
+        };
+        stage.net.rebind(A, which);
+        let time = stage.returns(&[(A, B)])?;
+        stage.finish(&[(A, B)])?;
+        // It is the same session as before: nobody had to be invited.
+        if (stage.only(A, B)?, stage.only(B, A)?) != before || !stage.left.is_empty() {
+            return Err(format!("another session: {:?}", stage.left));
+        }
+        let session = stage.net.session(B).unwrap();
+        let (_, peer) = session.participants().next().unwrap();
+        if Some(peer.data) != stage.net.source(A, Port::Data) {
+            return Err(format!("the data port is still taken for {}", peer.data));
+        }
+        Ok(time)
+    });
+}
+
+#[test]
+fn nothing_moves_by_what_somebody_else_has_written() {
+    each("forged", seeds(100), |seed| {
+        let mut rng = Rng::new(seed);
+        let mut stage = behind_a_router(seed, &mut rng);
+        let before = (stage.only(A, B)?, stage.only(B, A)?);
+        let peer = |stage: &Stage, host| {
+            let mut all = stage.net.session(host).unwrap().participants();
+            all.next().unwrap().1.clone()
+        };
+        let peers = [peer(&stage, A), peer(&stage, B)];
+        // It knows who is in the session and where everybody is, but sees no datagram: those sent to
+        // its own ports and addresses do not come back.
+        for _ in 0..200 {
+            let (victim, other) = if rng.percent(50) { (A, B) } else { (B, A) };
+            let port = if rng.percent(80) {
+                Port::Data
+            } else {
+                Port::Control
+            };
+            let Some(to) = stage.net.source(victim, port) else {
+                continue;
+            };
+            let mut from = match stage.net.source(other, port) {
+                Some(from) => from,
+                None => continue,
+            };
+            match rng.below(4) {
+                0 => from.set_ip(address(false, 2000)),
+                _ => from.set_port(1024 + rng.below(60_000) as u16),
+            }
+            let mut forger = ScriptedPeer::new(1);
+            forger.ssrc = stage.net.session(other).unwrap().ssrc();
+            forger.token = Token(rng.bits() as u32);
+            let now = ClockTicks(stage.net.local(victim).as_micros() / 100);
+            let guess =
+                |rng: &mut Rng| ClockTicks(now.0.wrapping_sub(1 + u64::from(rng.below(50_000))));
+            let stamps = [guess(&mut rng), guess(&mut rng), guess(&mut rng)];
+            let octets = match rng.below(7) {
+                0 => forger.clock(ClockCount::Ck0, stamps),
+                1 | 2 => forger.clock(ClockCount::Ck1, stamps),
+                3 => forger.clock(ClockCount::Ck2, stamps),
+                4 => forger.exchange(ExchangeKind::End),
+                5 => forger.exchange(ExchangeKind::Invitation),
+                _ => forger.packet(stage.net.local(victim), &[]),
+            };
+            stage.net.forge(from, to, octets);
+            stage.run_for(Duration::from_millis(rng.below(50).into()));
+        }
+        if (stage.only(A, B)?, stage.only(B, A)?) != before || !stage.left.is_empty() {
+            return Err(format!("it ended the session: {:?}", stage.left));
+        }
+        if [peer(&stage, A), peer(&stage, B)] != peers {
+            return Err(format!("it moved a peer: {:?}", peer(&stage, B)));
+        }
+        let time = stage.returns(&[(A, B)])?;
+        stage.finish(&[(A, B)])?;
+        Ok(time)
+    });
 }

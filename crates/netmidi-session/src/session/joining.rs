@@ -3,7 +3,6 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use core::time::Duration;
 
 use netmidi_wire::{Exchange, ExchangeKind, SeqNum, SessionName, Ssrc, Token};
 
@@ -16,8 +15,6 @@ use crate::participant::{Introduction, Participant, PeerKey, Stage};
 use crate::timer::Timer;
 use crate::transmit::{LocalPort, PairId, Port};
 
-/// An invitation to us so soon after ours was accepted has crossed it on the way.
-const SIMULTANEOUS: Duration = Duration::from_secs(5);
 /// One who joins with the identity of so many others lets us look after no more of them.
 const MAX_DOUBTED: usize = 4;
 /// The most that is kept of a peer's name, in octets of UTF-8.
@@ -69,7 +66,7 @@ impl Session {
             Some(participant)
                 if participant.peer.role == Role::Initiator
                     && participant.peer.control == from
-                    && now.since(participant.joined_at) < SIMULTANEOUS =>
+                    && participant.may_have_crossed(now) =>
             {
                 participant.heard_at = now;
                 participant.other_token = Some(token);
