@@ -19,10 +19,11 @@ use crate::timer::Timer;
 use crate::transmit::{LocalPort, PairId, Port};
 
 /// Invitations with one token to one port, after which the application hears that nobody answers:
-/// what Apple's driver sends before it gives up.
-const SERIES: u32 = 12;
-/// Between two invitations. No longer, since who comes back is found again by the next one.
-const INTERVAL: Duration = Duration::from_secs(1);
+/// they take as long as those of Apple's driver before it gives up, 12 s.
+const SERIES: u32 = 24;
+/// Between two invitations. No longer, since who comes back is found again by the next one, and that
+/// may be lost.
+const INTERVAL: Duration = Duration::from_millis(500);
 /// The control port has answered, so somebody is there: the first data invitations follow each other
 /// faster.
 const QUICK_INTERVAL: Duration = Duration::from_millis(250);

@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use netmidi_message::{Channel, ChannelMessage, Controller, Message, MessageBuf, U7};
-use netmidi_session::{Config, Event, LeaveReason, Origin, ParticipantId, Time};
+use netmidi_session::{Config, Event, LeaveReason, Origin, ParticipantId, Port, Session, Time};
 use netmidi_testkit::{HostId, Instrument, LinkQuality, Net, Rng, Script, ScriptMix, Tolerance};
 
 /// What a session has to be back within, once everybody is up and can be reached.
@@ -235,7 +235,29 @@ impl Stage {
         let all = self.hearings.iter();
         all.filter(|((it, _), hearing)| *it == host && hearing.peer == peer)
             .map(|((_, participant), _)| *participant)
+            .filter(|participant| !self.is_ghost(host, *participant, peer))
             .collect()
+    }
+
+    /// Whether this is one who was killed right after it had come to where it is, and that started
+    /// again elsewhere. Nothing it says now leads back to what it was: it has another identity at
+    /// another address. So it stays until it has been silent for too long.
+    fn is_ghost(&self, host: HostId, participant: ParticipantId, peer: HostId) -> bool {
+        let session = self.net.session(host);
+        let told = session.and_then(|it| it.participants().find(|(id, _)| *id == participant));
+        let now = self.net.session(peer).map(Session::ssrc);
+        told.is_some_and(|(_, told)| {
+            Some(told.ssrc) != now
+                && [(Port::Control, told.control), (Port::Data, told.data)]
+                    .into_iter()
+                    .all(|(port, at)| self.net.source(peer, port) != Some(at))
+        })
+    }
+
+    fn has_ghosts(&self) -> bool {
+        self.hearings
+            .iter()
+            .any(|((host, id), hearing)| self.is_ghost(*host, *id, hearing.peer))
     }
 
     /// How a host calls another, if it has exactly one session with it, as it is now.
@@ -364,6 +386,12 @@ impl Stage {
                 if let Some(what) = what {
                     return Err(format!("host {} hears host {}: {what}", to.0, from.0));
                 }
+            }
+        }
+        if self.has_ghosts() {
+            self.run_for(Duration::from_secs(60));
+            if self.has_ghosts() {
+                return Err("somebody who is gone stays for more than a minute".into());
             }
         }
         match &self.problems[..] {
