@@ -14,9 +14,10 @@
 mod stage;
 
 use core::fmt;
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
-use netmidi_session::{JournalPolicy, Port};
+use netmidi_session::{Config, JournalPolicy, LeaveReason, Port};
 use netmidi_testkit::{HostId, Kind, LinkQuality, Rebound, Rng, ScriptMix, ScriptedPeer, Sleep};
 use netmidi_wire::{ClockCount, ClockTicks, ExchangeKind, Token};
 use stage::{Stage, address, each, seeds};
@@ -213,6 +214,11 @@ impl Scene {
 
     /// Plays it; how long it took at the end until everything was back.
     fn run(&self) -> Result<Duration, String> {
+        self.play().map(|(time, _)| time)
+    }
+
+    /// The same, and on how many ways the instruments could not be judged.
+    fn play(&self) -> Result<(Duration, u32), String> {
         let mut stage = Stage::new(
             self.seed,
             self.hosts,
@@ -245,7 +251,7 @@ impl Scene {
         let told = |what: String| format!("{what}\n  in {self:?}");
         let time = stage.returns(&pairs).map_err(told)?;
         stage.finish(&pairs).map_err(told)?;
-        Ok(time)
+        Ok((time, stage.excused))
     }
 
     fn befall(
@@ -379,9 +385,17 @@ fn an_invitation_and_clocks_succeed_within_15_s_over_any_link_with_30_percent_lo
 
 #[test]
 fn whatever_befalls_an_initiator_and_a_participant_they_are_back_in_2_s() {
+    let (plays, excused) = (AtomicU32::new(0), AtomicU32::new(0));
     each("one invites", seeds(1000), |seed| {
-        Scene::one_invites(seed).run()
+        let (time, ways) = Scene::one_invites(seed).play()?;
+        plays.fetch_add(2, Ordering::Relaxed);
+        excused.fetch_add(ways, Ordering::Relaxed);
+        Ok(time)
     });
+    // The exceptions are exceptions.
+    let (plays, excused) = (plays.into_inner(), excused.into_inner());
+    println!("{excused} of {plays} ways could not be judged");
+    assert!(excused <= plays.div_ceil(50), "{excused} of {plays}");
 }
 
 #[test]
@@ -394,6 +408,164 @@ fn two_that_invite_each_other_have_one_session_again_in_2_s() {
 #[test]
 fn each_two_of_many_have_one_session_again_in_2_s() {
     each("mesh", seeds(60), |seed| Scene::mesh(seed).run());
+}
+
+/// Seeds of scenes that once failed: how a scene follows from its seed must never change.
+#[test]
+fn what_once_failed_works() {
+    let one = [
+        92, 105, 285, 493, 622, 623, 1165, 1531, 1824, 2089, 2144, 2572, 2964, 3745, 3773, 3948,
+        3979,
+    ];
+    each("one invites", one, |seed| Scene::one_invites(seed).run());
+    let both = [39, 118, 125, 234];
+    each("both invite", both, |seed| Scene::both_invite(seed).run());
+    each("mesh", [12, 37], |seed| Scene::mesh(seed).run());
+}
+
+/// Two hosts without routers and loss in a session for 20 s.
+fn at_ease(invites: &[(HostId, HostId)]) -> Stage {
+    let quality = LinkQuality {
+        latency: Duration::from_millis(2),
+        ..LinkQuality::default()
+    };
+    let mut stage = Stage::new(1, 2, false, quality, None, |_| {});
+    stage.start(A);
+    stage.start(B);
+    for (one, other) in invites {
+        stage.net.invite(*one, *other);
+    }
+    stage.run_for(Duration::from_millis(20_300));
+    assert!(stage.only(A, B).is_ok() && stage.only(B, A).is_ok());
+    assert_eq!(stage.left, []);
+    stage
+}
+
+fn reasons(stage: &Stage) -> Vec<(HostId, LeaveReason)> {
+    stage
+        .left
+        .iter()
+        .map(|(_, host, reason)| (*host, *reason))
+        .collect()
+}
+
+#[test]
+fn an_invitee_that_is_elsewhere_now_is_asked_there_once_it_is_silent_where_it_was() {
+    let mut stage = at_ease(&[(A, B)]);
+    stage.net.move_to(B, address(false, 77));
+    stage.net.readdress(A, B);
+    let time = stage.returns(&[(A, B)]).unwrap();
+    assert!(time < Duration::from_millis(1000), "{time:?}");
+    assert!(reasons(&stage).contains(&(A, LeaveReason::Forgotten)));
+    assert_eq!(stage.net.session(A).unwrap().stats().doubts, 1);
+}
+
+#[test]
+fn an_invitee_that_still_answers_keeps_its_session_whatever_its_name_says() {
+    let mut stage = at_ease(&[(A, B)]);
+    // A third host has the name now, and is off.
+    let third = stage.net.add(Config::new("2"), address(false, 77));
+    stage.net.mislead(A, B, third);
+    stage.run_for(Duration::from_secs(10));
+    assert_eq!(stage.net.session(A).unwrap().stats().doubts, 1);
+    assert_eq!(stage.left, []);
+}
+
+#[test]
+fn an_initiator_with_another_address_leaves_no_session_at_the_old_one() {
+    let mut stage = at_ease(&[(A, B)]);
+    stage.net.move_to(A, address(false, 77));
+    stage.returns(&[(A, B)]).unwrap();
+    let all = reasons(&stage);
+    // B says that it does not know the new address; A does not wait before it invites.
+    assert_eq!(all, [(A, LeaveReason::Bye), (B, LeaveReason::Forgotten)]);
+}
+
+#[test]
+fn an_invitee_that_moves_between_its_two_oks_is_asked_where_it_is() {
+    let quality = LinkQuality {
+        latency: Duration::from_millis(20),
+        ..LinkQuality::default()
+    };
+    let mut stage = Stage::new(1, 2, false, quality, None, |_| {});
+    stage.start(A);
+    stage.start(B);
+    stage.net.invite(A, B);
+    // OK has come, the second half is on its way.
+    stage.run_for(Duration::from_millis(45));
+    assert_eq!(stage.net.traffic(A).1.of(Kind::Accepted), 1);
+    stage.net.move_to(B, address(false, 77));
+    stage.net.readdress(A, B);
+    let time = stage.returns(&[(A, B)]).unwrap();
+    assert!(time < Duration::from_millis(500), "{time:?}");
+}
+
+#[test]
+fn an_invitee_killed_before_it_said_anything_is_found_out() {
+    let quality = LinkQuality {
+        latency: Duration::from_millis(20),
+        ..LinkQuality::default()
+    };
+    let mut stage = Stage::new(1, 2, false, quality, None, |_| {});
+    stage.start(A);
+    stage.start(B);
+    stage.net.invite(A, B);
+    // Its second OK is on the way; it never answers a clock.
+    stage.run_for(Duration::from_millis(65));
+    stage.kill(B);
+    stage.run_for(Duration::from_millis(500));
+    assert!(stage.only(A, B).is_err());
+    stage.start(B);
+    let time = stage.returns(&[(A, B)]).unwrap();
+    assert!(time < Duration::from_millis(1000), "{time:?}");
+}
+
+#[test]
+fn an_invitee_that_restarts_between_its_two_oks_again_and_again_is_asked_at_once() {
+    let quality = LinkQuality {
+        latency: Duration::from_millis(20),
+        ..LinkQuality::default()
+    };
+    let mut stage = Stage::new(1, 2, false, quality, None, |_| {});
+    stage.start(A);
+    stage.start(B);
+    stage.net.invite(A, B);
+    for _ in 0..3 {
+        let before = stage.net.traffic(A).1.of(Kind::Accepted);
+        while stage.net.traffic(A).1.of(Kind::Accepted) == before {
+            stage.run_for(Duration::from_millis(1));
+        }
+        stage.start(B);
+    }
+    assert!(stage.net.traffic(A).1.of(Kind::Rejected) >= 2);
+    let time = stage.returns(&[(A, B)]).unwrap();
+    assert!(time < Duration::from_millis(500), "{time:?}");
+}
+
+#[test]
+fn a_host_that_comes_back_behind_another_control_port_replaces_itself() {
+    let mut rng = Rng::new(1);
+    let mut stage = behind_a_router(1, &mut rng);
+    stage.net.rebind(A, Rebound::Control);
+    stage.start(A);
+    stage.returns(&[(A, B)]).unwrap();
+    assert!(reasons(&stage).contains(&(B, LeaveReason::Replaced)));
+}
+
+#[test]
+fn an_invitation_of_one_who_has_lived_in_the_session_does_not_cross_ours() {
+    let mut stage = at_ease(&[(A, B), (B, A)]);
+    // Again, and young.
+    stage.start(A);
+    stage.run_for(Duration::from_millis(3000));
+    stage.left.clear();
+    stage.net.move_to(A, address(false, 77));
+    stage.net.readdress(B, A);
+    stage.returns(&[(A, B)]).unwrap();
+    // Both begin anew, not only one of them.
+    let mut hosts: Vec<HostId> = stage.left.iter().map(|(_, host, _)| *host).collect();
+    hosts.sort();
+    assert_eq!(hosts, [A, B], "{:?}", stage.left);
 }
 
 #[test]

@@ -507,8 +507,16 @@ impl Net {
     /// # Panics
     /// When the session refuses it.
     pub fn readdress(&mut self, host: HostId, peer: HostId) {
+        self.mislead(host, peer, peer);
+    }
+
+    /// Tells the session of one host that another that it invites is to be found where `at` is.
+    ///
+    /// # Panics
+    /// When the session refuses it.
+    pub fn mislead(&mut self, host: HostId, peer: HostId, at: HostId) {
         self.note(host, format_args!("hears where host {} is", peer.0));
-        let (now, target) = (self.local(host), self.target(peer));
+        let (now, target) = (self.local(host), self.target(at));
         let it = self.host_mut(host);
         if let (Some(session), Some(Some(invitee))) = (&mut it.session, it.invites.get(&peer)) {
             session.readdress(now, *invitee, &[target]).unwrap();
