@@ -388,8 +388,11 @@ impl Stage {
                 // Packets of the session before, overtaken by the new one: what they said was the
                 // latest word, but it is not of this session.
                 let is_mixed = received.resynchronised + received.held_back > 0;
-                // Lost before either knew that the other reads journals, and told as not covered.
-                let is_untold = self.is_auto && received.uncovered_losses > 0;
+                // Lost before either knew that the other reads journals: told as not covered, or
+                // before anything came at all.
+                let arrived = received.packets_received + received.lost + received.reordered;
+                let is_untold = received.uncovered_losses > 0 || sent.packets_sent > arrived;
+                let is_untold = is_untold && self.is_auto;
                 let excused = is_mixed || is_untold;
                 self.excused += u32::from(excused);
                 let what = hanging.or_else(|| differs().filter(|_| !excused));
