@@ -68,8 +68,13 @@ pub struct Written {
 /// section holds, then [`end_packet`](Self::end_packet). Reports of the receiver, which may come at
 /// any time, go to [`acknowledge`](Self::acknowledge).
 ///
-/// It takes memory for the channels that are used only, and when these have all been seen none any
-/// more. What `write` and `acknowledge` cost depends on how much is unacknowledged.
+/// It takes memory for what is unacknowledged and for what later logs build on, and keeps what it has
+/// taken, so that none is taken per packet; [`shrink`](Self::shrink) gives back what is not needed.
+/// Beside its own 352 octets at most that is nothing before the first message, up to 400 octets for a
+/// channel with a few notes, about 1.5 kB for one with 30 notes and their pressure, ten controllers
+/// and two parameters, and never more than 160 kB, when all notes, controllers and 128 parameters of
+/// all channels are unacknowledged (64-bit machines). What `write` and `acknowledge` cost in time
+/// depends on how much is unacknowledged.
 ///
 /// ```
 /// use netmidi_journal::{Form, Recorder, RecorderConfig};
@@ -115,8 +120,7 @@ pub struct Recorder {
     overflows: u64,
     buffers: channel::Buffers,
     candidates: Vec<Candidate>,
-    /// How many the last search has met, and whether all that there are are still there.
-    candidates_seen: usize,
+    /// Whether all that there are are there.
     all_candidates: bool,
 }
 
@@ -154,7 +158,6 @@ impl Recorder {
             overflows: 0,
             buffers: channel::Buffers::default(),
             candidates: Vec::new(),
-            candidates_seen: 0,
             all_candidates: false,
         }
     }
@@ -485,130 +488,165 @@ impl Recorder {
             chapters: [0; 16],
             selection: Selection::NONE,
         };
-        let urgent = Rank::Safety.first()..Rank::Usual.first();
         let usual = Rank::Usual.first()..Rank::Low.first();
         let low = Rank::Low.first()..Rank::Nothing.first();
-        self.all_candidates = false;
-        let usual_len = self.find_candidates(view, &(urgent.start..low.end), Side::Lowest, &usual);
-        self.all_candidates = self.candidates.len() == self.candidates_seen;
+        let (mut seen, mut usual_len) = (0, 0);
+        self.find_candidates(
+            view,
+            &(Rank::Safety.first()..low.end),
+            Side::Lowest,
+            |it, _| {
+                seen += 1;
+                usual_len += usize::from(usual.contains(&it));
+                true
+            },
+        );
+        self.all_candidates = self.candidates.len() == seen;
 
-        self.lowest_first(view, urgent, |it, histories| {
-            room.take(it, histories);
-            true
-        });
+        for rank in [Rank::Safety, Rank::Notes, Rank::Short] {
+            self.take_lowest(view, rank.first()..rank.next_first(), &mut room);
+        }
         // The newest first: they are what the receiver has most likely just lost.
         let half = room.left / 2;
-        self.highest_first(view, usual.clone(), |it, histories| {
-            let goes_on = room.left > half;
-            if goes_on {
-                room.take(it, histories);
+        let mut newest = usual.clone();
+        while room.left > half {
+            let wanted = |it, histories: &Histories| room.cost(it, histories).is_some();
+            let found = self.candidates_of(view, &newest, Side::Highest, wanted);
+            let found = self.candidates.get(found).unwrap_or_default();
+            let Some(lowest) = found.first() else { break };
+            newest.end = *lowest;
+            for candidate in found.iter().rev() {
+                if room.left > half {
+                    room.take(*candidate, &self.channels);
+                }
             }
-            goes_on
-        });
+        }
         // Then the oldest: they stay in all journals until they have arrived, and make room for the
         // next ones. If nobody says what has arrived, all have their turn.
-        let sticky = self.is_reporting();
-        let start = if sticky || usual_len == 0 {
-            0
+        if self.is_reporting() {
+            self.take_lowest(view, usual, &mut room);
+            self.rotation = usual_len.max(1);
         } else {
-            self.rotation % usual_len
-        };
-        let mut turns = 0;
-        let mut goes_on = true;
-        for (mut skip, mut len) in [(start, usual_len - start), (0, start)] {
-            self.lowest_first(view, usual.clone(), |it, histories| {
-                if skip > 0 {
-                    skip -= 1;
-                    return true;
-                }
-                if len == 0 || !goes_on {
-                    return false;
-                }
-                len -= 1;
-                goes_on = room.has(it, histories) || room.take(it, histories) || sticky;
-                turns += usize::from(goes_on);
-                goes_on
-            });
+            self.take_turns(view, usual, usual_len, &mut room);
         }
-        self.rotation = start + turns.max(1);
-        self.lowest_first(view, low, |it, histories| {
-            room.take(it, histories);
-            true
-        });
+        self.take_lowest(view, low, &mut room);
         Some(room.selection)
     }
 
-    /// Looks at the candidates of a range one by one, the lowest first, as long as `look` goes on.
-    fn lowest_first(
-        &mut self,
-        view: &View,
-        mut range: Range<Candidate>,
-        mut look: impl FnMut(Candidate, &Histories) -> bool,
-    ) {
+    /// Takes what there is room for of this range, the lowest first.
+    fn take_lowest(&mut self, view: &View, mut range: Range<Candidate>, room: &mut Room) {
         loop {
-            let found = self.candidates_of(view, &range, Side::Lowest);
+            // What there is no room for now there will be none for later.
+            let wanted = |it, histories: &Histories| {
+                !room.has(it, histories) && room.cost(it, histories).is_some()
+            };
+            let found = self.candidates_of(view, &range, Side::Lowest, wanted);
             let found = self.candidates.get(found).unwrap_or_default();
+            let Some(highest) = found.last() else { return };
+            range.start = highest.next();
             for candidate in found {
-                if !look(*candidate, &self.channels) {
-                    return;
+                if !room.has(*candidate, &self.channels) {
+                    room.take(*candidate, &self.channels);
                 }
-                range.start = candidate.next();
-            }
-            if found.is_empty() || self.all_candidates {
-                return;
             }
         }
     }
 
-    /// The same, the highest first.
-    fn highest_first(
-        &mut self,
-        view: &View,
-        mut range: Range<Candidate>,
-        mut look: impl FnMut(Candidate, &Histories) -> bool,
-    ) {
-        loop {
-            let found = self.candidates_of(view, &range, Side::Highest);
-            let found = self.candidates.get(found).unwrap_or_default();
-            for candidate in found.iter().rev() {
-                if !look(*candidate, &self.channels) {
-                    return;
-                }
-                range.end = *candidate;
+    /// Takes those of this range one after the other, from where it ended the last time, until there
+    /// is no room for one.
+    fn take_turns(&mut self, view: &View, usual: Range<Candidate>, len: usize, room: &mut Room) {
+        let start = self.rotation.checked_rem(len).unwrap_or(0);
+        let mut turns = 0;
+        'full: for (mut skip, mut len) in [(start, len - start), (0, start)] {
+            let mut range = usual.clone();
+            if !self.all_candidates && skip > Self::MAX_CANDIDATES {
+                skip -= self.leap(view, &mut range, skip);
             }
-            if found.is_empty() || self.all_candidates {
-                return;
+            while len > 0 {
+                let found = self.candidates_of(view, &range, Side::Lowest, |_, _| true);
+                let found = self.candidates.get(found).unwrap_or_default();
+                let Some(highest) = found.last() else { break };
+                range.start = highest.next();
+                let skipped = skip.min(found.len());
+                skip -= skipped;
+                for candidate in found.iter().skip(skipped).take(len) {
+                    let histories = &self.channels;
+                    if !room.has(*candidate, histories) && !room.take(*candidate, histories) {
+                        break 'full;
+                    }
+                    turns += 1;
+                    len -= 1;
+                }
             }
         }
+        self.rotation = start + turns.max(1);
+    }
+
+    /// Takes candidates off the beginning of a range of one rank, not more than `most`; returns how
+    /// many.
+    fn leap(&self, view: &View, range: &mut Range<Candidate>, most: usize) -> usize {
+        let (mut first, mut last) = (Packet::MAX, 0);
+        self.list_candidates(view, range, |it| {
+            if range.contains(&it) {
+                (first, last) = (first.min(it.order()), last.max(it.order()));
+            }
+        });
+        let mut steps = [0_usize; 64];
+        let width = last.saturating_sub(first) / 64 + 1;
+        self.list_candidates(view, range, |it| {
+            let step = it.order().wrapping_sub(first) / width;
+            if range.contains(&it)
+                && let Some(count) = steps.get_mut(step as usize)
+            {
+                *count += 1;
+            }
+        });
+        let mut leapt = 0;
+        let mut order = first;
+        for count in steps {
+            if leapt + count > most {
+                break;
+            }
+            leapt += count;
+            order = order.saturating_add(width);
+        }
+        range.start = range.start.max(range.start.with_order(order));
+        leapt
     }
 
     /// Where candidates of this range stand: all of them or, if they are too many to be there at
-    /// once, those on that side.
-    fn candidates_of(&mut self, view: &View, range: &Range<Candidate>, side: Side) -> Range<usize> {
+    /// once, those on that side that are wanted.
+    fn candidates_of(
+        &mut self,
+        view: &View,
+        range: &Range<Candidate>,
+        side: Side,
+        wanted: impl FnMut(Candidate, &Histories) -> bool,
+    ) -> Range<usize> {
         if !self.all_candidates {
-            self.find_candidates(view, range, side, range);
+            self.find_candidates(view, range, side, wanted);
         }
         let below = |bound| self.candidates.partition_point(|it| *it < bound);
         below(range.start)..below(range.end)
     }
 
-    /// Finds the candidates of this range: all of them or, if they are too many to be there at once,
-    /// those on that side. Returns how many there are in the range `counted`.
+    /// Finds the candidates of this range that are wanted: all of them or, if they are too many to
+    /// be there at once, those on that side.
     fn find_candidates(
         &mut self,
         view: &View,
         range: &Range<Candidate>,
         side: Side,
-        counted: &Range<Candidate>,
-    ) -> usize {
+        mut wanted: impl FnMut(Candidate, &Histories) -> bool,
+    ) {
         let mut candidates = core::mem::take(&mut self.candidates);
         candidates.clear();
-        let mut wanted = range.clone();
-        let (mut count, mut seen) = (0, 0);
-        self.list_candidates(view, |candidate| {
-            count += usize::from(counted.contains(&candidate));
-            seen += usize::from(range.contains(&candidate));
-            if !wanted.contains(&candidate) {
+        let mut bounds = range.clone();
+        self.list_candidates(view, range, |candidate| {
+            if !range.contains(&candidate)
+                || !wanted(candidate, &self.channels)
+                || !bounds.contains(&candidate)
+            {
                 return;
             }
             if candidates.len() >= Self::MAX_CANDIDATES {
@@ -617,16 +655,16 @@ impl Recorder {
                 match side {
                     Side::Lowest => {
                         let (_, bound, _) = candidates.select_nth_unstable(half);
-                        wanted.end = *bound;
+                        bounds.end = *bound;
                         candidates.truncate(half);
                     }
                     Side::Highest => {
                         let (_, bound, _) = candidates.select_nth_unstable(half - 1);
-                        wanted.start = bound.next();
+                        bounds.start = bound.next();
                         candidates.drain(..half);
                     }
                 }
-                if !wanted.contains(&candidate) {
+                if !bounds.contains(&candidate) {
                     return;
                 }
             }
@@ -634,17 +672,28 @@ impl Recorder {
         });
         candidates.sort_unstable();
         self.candidates = candidates;
-        self.candidates_seen = seen;
-        count
     }
 
-    fn list_candidates(&self, view: &View, mut tell: impl FnMut(Candidate)) {
+    /// Tells all candidates of this range, and others.
+    fn list_candidates(
+        &self,
+        view: &View,
+        range: &Range<Candidate>,
+        mut tell: impl FnMut(Candidate),
+    ) {
+        let has = |rank: Rank| rank.first() < range.end && range.start < rank.next_first();
+        let parts = channel::Parts {
+            controls: has(Rank::Safety) || has(Rank::Usual),
+            parameters: has(Rank::Usual),
+            notes: has(Rank::Notes),
+            releases: has(Rank::Low),
+        };
         for (index, history) in (0..).zip(&self.channels) {
             let Some(history) = history else { continue };
             if self.pending & 1 << index == 0 {
                 continue;
             }
-            history.pieces(|piece, packet, len| {
+            history.pieces(parts, |piece, packet, len| {
                 let (rank, order) = match piece {
                     channel::Piece::OffBits | channel::Piece::Safety => (Rank::Safety, 0),
                     // Without its count a stacked note would end with its first note-off.
@@ -669,7 +718,9 @@ impl Recorder {
                 ));
             });
         }
-        if let Some(system) = &self.system {
+        if let Some(system) = &self.system
+            && (has(Rank::Safety) || has(Rank::Short))
+        {
             system.pieces(view, |piece, packet, len, resets| {
                 let (rank, order) = match piece {
                     _ if resets => (Rank::Safety, 0),
@@ -756,6 +807,8 @@ enum Side {
 }
 
 impl Candidate {
+    const RANK_SHIFT: u32 = 61;
+    const ORDER_SHIFT: u32 = 29;
     const LEN_BITS: u32 = 12;
     const MAX_LEN: usize = (1 << Self::LEN_BITS) - 1;
 
@@ -778,6 +831,16 @@ impl Candidate {
         Self(self.0 + 1)
     }
 
+    const fn order(self) -> Packet {
+        (self.0 >> Self::ORDER_SHIFT) as Packet
+    }
+
+    /// The lowest of the same rank with this order.
+    const fn with_order(self, order: Packet) -> Self {
+        let rank = self.0 >> Self::RANK_SHIFT << Self::RANK_SHIFT;
+        Self(rank | (order as u64) << Self::ORDER_SHIFT)
+    }
+
     fn place(self) -> Option<Place> {
         let place = self.0 >> Self::LEN_BITS;
         let numbers = ((place >> 8) as u8 & 0xF, place as u8);
@@ -796,7 +859,12 @@ impl Candidate {
 impl Rank {
     /// No candidate of the rank is below.
     const fn first(self) -> Candidate {
-        Candidate((self as u64) << 61)
+        Candidate((self as u64) << Candidate::RANK_SHIFT)
+    }
+
+    /// All candidates of the rank are below.
+    const fn next_first(self) -> Candidate {
+        Candidate((self as u64 + 1) << Candidate::RANK_SHIFT)
     }
 }
 
@@ -817,47 +885,65 @@ impl Room {
     }
 
     fn try_take(&mut self, candidate: Candidate, histories: &Histories) -> Option<()> {
+        let cost = self.cost(candidate, histories)?;
         match candidate.place()? {
             Place::System(piece) => {
-                let in_order = match piece {
-                    system::Piece::SysEx(index) => {
-                        usize::from(index) == self.selection.system.sysex
-                    }
-                    _ => true,
-                };
-                let used = self.used.get_mut(16).filter(|_| in_order)?;
-                let max = SystemJournal::MAX_LEN;
-                let header = SystemJournal::HEADER_LEN;
-                fill(used, &mut self.left, header, candidate.len(), max)?;
+                if let system::Piece::SysEx(index) = piece
+                    && usize::from(index) != self.selection.system.sysex
+                {
+                    return None;
+                }
+                *self.used.get_mut(16)? += cost;
                 self.selection.system.add(piece);
             }
             Place::Channel(index, piece) => {
                 let index = usize::from(index);
                 let history = histories.get(index)?.as_ref()?;
-                let picks = self.selection.channels.get_mut(index)?;
-                let chapters = self.chapters.get_mut(index)?;
+                *self.used.get_mut(index)? += cost;
+                *self.chapters.get_mut(index)? |= history.chapter_of(piece).0;
+                history.pick(piece, self.selection.channels.get_mut(index)?);
+            }
+        }
+        self.left -= cost;
+        Some(())
+    }
+
+    /// The octets that the candidate takes with the headers that are not there yet; `None` if there
+    /// is no room for it.
+    fn cost(&self, candidate: Candidate, histories: &Histories) -> Option<usize> {
+        let (used, header, max, len) = match candidate.place()? {
+            Place::System(_) => {
+                let (header, max) = (SystemJournal::HEADER_LEN, SystemJournal::MAX_LEN);
+                (self.used.get(16)?, header, max, candidate.len())
+            }
+            Place::Channel(index, piece) => {
+                let index = usize::from(index);
+                let history = histories.get(index)?.as_ref()?;
+                let picks = self.selection.channels.get(index)?;
                 if matches!(piece, channel::Piece::Controls(_)) && history.lacks_safety(picks) {
                     // Without the log of controller 121 an older one would be taken as news.
                     return None;
                 }
                 let (chapter, around) = history.chapter_of(piece);
-                let is_new = *chapters & chapter == 0;
+                let is_new = self.chapters.get(index)? & chapter == 0;
                 let len = candidate.len() + if is_new { around } else { 0 };
-                let used = self.used.get_mut(index)?;
-                let max = ChannelJournal::MAX_LEN;
-                fill(used, &mut self.left, ChannelJournal::HEADER_LEN, len, max)?;
-                *chapters |= chapter;
-                history.pick(piece, picks);
+                let (header, max) = (ChannelJournal::HEADER_LEN, ChannelJournal::MAX_LEN);
+                (self.used.get(index)?, header, max, len)
             }
-        }
-        Some(())
+        };
+        let len = len + if *used == 0 { header } else { 0 };
+        (used + len <= max && len <= self.left).then_some(len)
     }
 
-    /// Whether the candidate was taken, if it is one of [`Rank::Usual`].
+    /// Whether the candidate was taken, if it is one of [`Rank::Usual`]: others come but once.
     fn has(&self, candidate: Candidate, histories: &Histories) -> bool {
+        let usual = Rank::Usual.first()..Rank::Low.first();
         let Some(Place::Channel(index, piece)) = candidate.place() else {
             return false;
         };
+        if !usual.contains(&candidate) {
+            return false;
+        }
         let index = usize::from(index);
         let history = histories.get(index).and_then(Option::as_ref);
         let picks = self.selection.channels.get(index);
@@ -865,17 +951,6 @@ impl Room {
             .zip(picks)
             .is_some_and(|(history, picks)| history.is_picked(piece, picks))
     }
-}
-
-/// Takes `len` octets, and those of the header for the first ones.
-fn fill(used: &mut usize, left: &mut usize, header: usize, len: usize, max: usize) -> Option<()> {
-    let len = len + if *used == 0 { header } else { 0 };
-    if *used + len > max {
-        return None;
-    }
-    *left = left.checked_sub(len)?;
-    *used += len;
-    Some(())
 }
 
 /// The channels of which something is unacknowledged.
@@ -995,7 +1070,7 @@ mod tests {
         assert_eq!(
             packet(&mut recorder, &[]),
             Some(Vec::from([
-                0x20, 0, 2, 0, 12, 0x4C, 0, 64, 0x82, 0x81, 0xF0, 60, 0x81, 0, 60, 2
+                0x20, 0, 2, 0, 13, 0x4C, 0, 64, 0x82, 0x81, 0xF0, 60, 0x81, 0, 60, 2
             ]))
         );
     }

@@ -6,21 +6,23 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use netmidi_journal::{Arrival as Place, Joined, Journal, Repairer, RepairerConfig};
-use netmidi_message::Message;
+use netmidi_message::{ChannelMessage, Message};
 use netmidi_wire::{
-    ClockTicks, Command, CommandSection, RtpHeader, RtpTimestamp, SegmentKind, SeqNum, Ssrc, Token,
+    ClockTicks, Command, CommandSection, RtpHeader, RtpPacket, RtpTimestamp, SegmentKind, SeqNum, Ssrc,
+    Token,
 };
 
 use crate::clock_sync::ClockSync;
-use crate::config::{Config, UndefinedCommands};
-use crate::event::{Event, EventQueue, Origin, ParticipantId, Peer, Role};
+use crate::config::{Config, Playout, UndefinedCommands};
+use crate::event::{Event, Origin, Peer, Role};
 use crate::feedback::FeedbackState;
 use crate::liveness::{Asked, Questions};
 use crate::outbound::Outbound;
+use crate::playout::{self, Buffer, Held, Jitter, Outlet, Release, Timing};
 use crate::protection::Protection;
 use crate::sequence::{Arrival, SeqTracker};
 use crate::stats::ParticipantStats;
-use crate::time::Time;
+use crate::time::{Time, WireClock};
 use crate::transmit::{LocalPort, PairId};
 
 /// So many packets of ours may be on the way to a peer, or its answers on the way back.
@@ -124,12 +126,17 @@ pub(crate) struct Participant {
     /// Whether its data port has moved.
     pub(crate) moved: bool,
     pub(crate) outbound: Outbound,
+    /// The bitrate limit that it is to be told, once.
+    pub(crate) announce: Option<u32>,
     pub(crate) protection: Protection,
     pub(crate) feedback: FeedbackState,
     pub(crate) stats: ParticipantStats,
     /// When its wake timer comes due, if that is in the table.
     pub(crate) wake_at: Option<Time>,
     sequence: SeqTracker,
+    /// What waits to be played.
+    playout: Buffer,
+    jitter: Jitter,
     repairer: Repairer,
     /// The last gap, if no journal has come since it showed: the packet that showed it, and how many
     /// were missing.
@@ -150,7 +157,13 @@ pub(crate) struct Introduction {
 }
 
 impl Participant {
-    pub(crate) fn new(now: Time, who: Introduction, first_seq: SeqNum, config: &Config) -> Self {
+    pub(crate) fn new(
+        now: Time,
+        who: Introduction,
+        first_seq: SeqNum,
+        clock: WireClock,
+        config: &Config,
+    ) -> Self {
         let Introduction {
             name,
             ssrc,
@@ -182,17 +195,20 @@ impl Participant {
             sent_at: None,
             silence_at: now + config.silence_timeout,
             waiting: false,
-            clock: ClockSync::default(),
+            clock: ClockSync::new(clock),
             questions: None,
             asked: Asked::default(),
             challenge: None,
             moved: false,
-            outbound: Outbound::new(first_seq),
+            outbound: Outbound::new(first_seq, clock, config.send_ahead, config.pacing),
+            announce: config.announce_limit,
             protection: Protection::new(first_seq, config.journal, config),
             feedback: FeedbackState::default(),
             stats: ParticipantStats::default(),
             wake_at: None,
             sequence: SeqTracker::default(),
+            playout: Buffer::new(config.playout),
+            jitter: Jitter::default(),
             repairer: Repairer::new(repairer_config(config)),
             unrepaired: None,
         }
@@ -270,15 +286,28 @@ impl Participant {
     }
 
     pub(crate) fn stats(&self) -> ParticipantStats {
-        ParticipantStats {
+        let mut stats = ParticipantStats {
             sysex_unprotected: self.protection.sysex_unprotected(),
+            jitter_micros: self.jitter.micros(),
+            playout_delay_micros: u64::try_from(self.playout.last_delay().as_micros())
+                .unwrap_or(u64::MAX),
             ..self.stats
-        }
+        };
+        self.outbound.count(&mut stats);
+        stats
     }
 
     /// Whether it has something that can go out now.
     pub(crate) fn has_work(&self, now: Time) -> bool {
-        self.may_send() && (self.outbound.is_sendable() || self.is_guard_due(now))
+        self.may_send()
+            && (self.announces().is_some()
+                || self.outbound.is_sendable(now)
+                || self.is_guard_due(now))
+    }
+
+    /// The bitrate limit that it is to be told now.
+    pub(crate) fn announces(&self) -> Option<u32> {
+        self.announce.filter(|_| self.stage == Stage::Ready)
     }
 
     pub(crate) fn is_guard_due(&self, now: Time) -> bool {
@@ -289,28 +318,109 @@ impl Participant {
     pub(crate) fn wakes_at(&self, now: Time) -> Option<Time> {
         // A guard that is due waits for its turn, not for its time.
         let guard = self.protection.guard_at().filter(|due| *due > now);
-        let stall = self.outbound.stalled_until();
+        let midi = match self.may_send() {
+            true => self.outbound.wakes_at(now),
+            false => None,
+        };
         let feedback = self.feedback.due(now, false);
         let question = match self.stage {
             Stage::Leaving { .. } => None,
             _ => self.questions.as_ref().map(Questions::due),
         };
-        [guard, stall, feedback, question]
+        [guard, midi, feedback, question, self.playout.next()]
             .into_iter()
             .flatten()
             .min()
     }
 
-    /// Takes a packet that is this participant's for sure and whose list can be read to its end.
-    /// Returns whether its sender should be told at once that it came.
-    pub(crate) fn handle_packet(
+    /// Changes when messages are played. What waits comes out at once if nothing is to wait.
+    pub(crate) fn set_playout(&mut self, mode: Playout, out: &mut Outlet<'_>) {
+        if mode == Playout::Immediate {
+            self.release_all(out);
+        }
+        self.playout.set(mode);
+    }
+
+    /// Whether packets or messages wait to be played.
+    pub(crate) fn is_holding(&self) -> bool {
+        !self.playout.is_empty()
+    }
+
+    /// Takes a packet that is this participant's for sure and whose list can be read to its end:
+    /// now, or when it is due. Returns whether its sender should be told at once what came.
+    pub(crate) fn take_packet(
         &mut self,
-        now: Time,
-        id: ParticipantId,
+        packet: &RtpPacket<'_>,
+        section: &CommandSection<'_>,
+        out: &mut Outlet<'_>,
+    ) -> bool {
+        let (now, header) = (out.now, packet.header());
+        self.jitter.arrived(now, header.timestamp);
+        let mut timing = Timing {
+            received: now,
+            delay: None,
+        };
+        if self.playout.is_immediate() || !self.clock.is_known() {
+            return self.handle_packet(header, section, timing, out);
+        }
+        let first = section.commands().next();
+        let first = first.map_or(header.timestamp, |it| it.timestamp);
+        let sent = self.plausible(now, first, out.config);
+        let delay = self.playout.delay(now, sent);
+        timing.delay = Some(delay);
+        let due = sent.unwrap_or(now) + delay;
+        let is_next = due <= now && !self.playout.has_packets();
+        if is_next || self.sequence.is_past(header.seq, header.timestamp) {
+            return self.handle_packet(header, section, timing, out);
+        }
+        if !self.playout.hold(header, packet.payload(), due, timing) {
+            self.stats.duplicates += 1;
+            return false;
+        }
+        self.release(out)
+    }
+
+    /// Plays what is due. Returns whether the sender should be told at once what came.
+    pub(crate) fn release(&mut self, out: &mut Outlet<'_>) -> bool {
+        let mut urgent = false;
+        self.playout.release(out);
+        while let Some((held, release)) = self.playout.pop(out.now, out.config) {
+            self.stats.played_early += u64::from(release == Release::Early);
+            urgent |= self.play(held, out);
+        }
+        urgent
+    }
+
+    /// Plays everything that waits, due or not.
+    pub(crate) fn release_all(&mut self, out: &mut Outlet<'_>) {
+        while let Some(held) = self.playout.pop_any() {
+            self.play(held, out);
+        }
+        self.playout.release_all(out);
+    }
+
+    fn play(&mut self, held: Held, out: &mut Outlet<'_>) -> bool {
+        let Held {
+            timing,
+            header,
+            payload,
+            ..
+        } = held;
+        // It could be read when it came.
+        let urgent = CommandSection::parse(&payload, header.timestamp)
+            .is_ok_and(|section| self.handle_packet(header, &section, timing, out));
+        self.playout.recycle(payload, out.config);
+        urgent
+    }
+
+    /// Takes a packet whose turn it is. Returns whether its sender should be told at once that it
+    /// came.
+    fn handle_packet(
+        &mut self,
         header: RtpHeader,
         section: &CommandSection<'_>,
-        config: &Config,
-        events: &mut EventQueue,
+        timing: Timing,
+        out: &mut Outlet<'_>,
     ) -> bool {
         let mut missing = None;
         let place = match self.sequence.observe(header.seq, header.timestamp) {
@@ -346,7 +456,7 @@ impl Participant {
                 self.stats.lost = self.stats.lost.saturating_sub(1);
                 self.stats.reordered += 1;
                 if self.stats.journals_received == 0 || self.is_unrepaired(header.seq) {
-                    self.play_late(now, id, header, section, config, events);
+                    self.play_late(header, section, timing, out);
                 }
                 return false;
             }
@@ -370,33 +480,26 @@ impl Participant {
             self.unrepaired = None;
         }
         self.repairer.begin(header.seq, header.timestamp, place);
-        let covered =
-            !self.repairer.needs_repair() || self.repair(now, id, header, section, config, events);
+        let covered = !self.repairer.needs_repair() || self.repair(header, section, timing, out);
         if let Some(missing) = missing {
-            events.push_bounded(0, || Event::Lost {
-                participant: id,
+            let lost = Event::Lost {
+                participant: out.id,
                 packets: missing.into(),
                 covered,
-            });
+            };
+            self.stats.played_early += self.playout.emit(None, 0, || lost, out);
         }
         let mut urgent = matches!(place, Place::Gap | Place::Restarted);
         for timed in section.commands() {
             let Some(command) = timed.command else {
                 continue;
             };
-            let at = self.due(now, timed.timestamp, config);
+            let at = self.due(timing, timed.timestamp, out.config);
             match command {
                 Command::Message(message) => {
                     self.repairer.observe(timed.timestamp, message);
-                    deliver(
-                        &mut self.stats,
-                        id,
-                        at,
-                        Origin::Live,
-                        message,
-                        config,
-                        events,
-                    );
+                    let (stats, playout) = (&mut self.stats, &mut self.playout);
+                    deliver(stats, playout, timing, at, Origin::Live, message, out);
                 }
                 Command::SysEx(segment) => {
                     urgent |= segment.kind() != SegmentKind::Whole;
@@ -405,8 +508,8 @@ impl Participant {
                     match joined {
                         Joined::Whole(sysex) => {
                             let message = sysex.into();
-                            let stats = &mut self.stats;
-                            deliver(stats, id, at, Origin::Live, message, config, events);
+                            let (stats, playout) = (&mut self.stats, &mut self.playout);
+                            deliver(stats, playout, timing, at, Origin::Live, message, out);
                         }
                         Joined::TooLong => self.stats.sysex_too_long += 1,
                         Joined::Abandoned => self.stats.sysex_abandoned += 1,
@@ -422,15 +525,15 @@ impl Participant {
     /// whether the journal covers all that was lost.
     fn repair(
         &mut self,
-        now: Time,
-        id: ParticipantId,
         header: RtpHeader,
         section: &CommandSection<'_>,
-        config: &Config,
-        events: &mut EventQueue,
+        timing: Timing,
+        out: &mut Outlet<'_>,
     ) -> bool {
-        let at = self.plausible(now, header.timestamp, config).unwrap_or(now);
-        let stats = &mut self.stats;
+        let received = timing.received;
+        let at = self.plausible(received, header.timestamp, out.config);
+        let at = at.unwrap_or(received) + timing.delay.unwrap_or_default();
+        let (stats, playout) = (&mut self.stats, &mut self.playout);
         let salvaged = section.journal().and_then(|octets| {
             let salvaged = Journal::salvage(octets);
             let damaged = salvaged.as_ref().map_or(true, |it| it.damage.is_some());
@@ -441,7 +544,7 @@ impl Participant {
             .repairer
             .repair(salvaged.as_ref(), section, &mut |message| {
                 stats.messages_repaired += 1;
-                deliver(stats, id, at, Origin::Repaired, message, config, events);
+                deliver(stats, playout, timing, at, Origin::Repaired, message, out);
             });
         stats.notes_skipped += u64::from(repair.notes_skipped);
         stats.sysex_lost += u64::from(repair.sysex_lost);
@@ -461,59 +564,54 @@ impl Participant {
     /// journal has come: else it has repaired what this one did.
     fn play_late(
         &mut self,
-        now: Time,
-        id: ParticipantId,
         header: RtpHeader,
         section: &CommandSection<'_>,
-        config: &Config,
-        events: &mut EventQueue,
+        timing: Timing,
+        out: &mut Outlet<'_>,
     ) {
         for timed in section.commands() {
             let Some(Command::Message(message)) = timed.command else {
                 continue;
             };
             if self.repairer.late(header.seq, timed.timestamp, message) {
-                let at = self.due(now, timed.timestamp, config);
+                let at = self.due(timing, timed.timestamp, out.config);
                 self.stats.messages_late += 1;
-                deliver(
-                    &mut self.stats,
-                    id,
-                    at,
-                    Origin::Live,
-                    message,
-                    config,
-                    events,
-                );
+                let (stats, playout) = (&mut self.stats, &mut self.playout);
+                deliver(stats, playout, timing, at, Origin::Live, message, out);
             }
         }
     }
 
-    /// Ends what this participant left on.
-    pub(crate) fn silence(
-        &mut self,
-        now: Time,
-        id: ParticipantId,
-        config: &Config,
-        events: &mut EventQueue,
-    ) {
-        let stats = &mut self.stats;
+    /// Plays what waits, and ends what this participant left on unless the application does so
+    /// itself.
+    pub(crate) fn silence(&mut self, out: &mut Outlet<'_>) {
+        self.release_all(out);
+        if !out.config.silence_on_leave {
+            return;
+        }
+        let now = Timing {
+            received: out.now,
+            delay: None,
+        };
+        let (stats, playout) = (&mut self.stats, &mut self.playout);
         self.repairer.silence(&mut |message| {
-            deliver(stats, id, now, Origin::Silence, message, config, events);
+            deliver(stats, playout, now, out.now, Origin::Silence, message, out);
         });
     }
 
-    /// When a command is due on our clock.
-    fn due(&mut self, now: Time, timestamp: RtpTimestamp, config: &Config) -> Time {
-        self.plausible(now, timestamp, config).unwrap_or_else(|| {
-            self.stats.implausible_time += 1;
-            now
-        })
+    /// When a command is to be played, on our clock.
+    fn due(&mut self, timing: Timing, timestamp: RtpTimestamp, config: &Config) -> Time {
+        let received = timing.received;
+        let at = self.plausible(received, timestamp, config);
+        self.stats.implausible_time += u64::from(at.is_none());
+        at.unwrap_or(received) + timing.delay.unwrap_or_default()
     }
 
-    /// The same; `None` when that is too far away to be believed.
-    fn plausible(&self, now: Time, timestamp: RtpTimestamp, config: &Config) -> Option<Time> {
-        let at = self.clock.to_local(now, timestamp).unwrap_or(now);
-        let believed = now - config.max_ahead..=now + config.max_ahead;
+    /// When a command of a packet that came then was sent, on our clock; `None` when that is too far
+    /// away to be believed.
+    fn plausible(&self, received: Time, timestamp: RtpTimestamp, config: &Config) -> Option<Time> {
+        let at = self.clock.to_local(received, timestamp).unwrap_or(received);
+        let believed = received - config.max_ahead..=received + config.max_ahead;
         believed.contains(&at).then_some(at)
     }
 
@@ -530,16 +628,23 @@ impl Participant {
 /// A message for the application.
 fn deliver(
     stats: &mut ParticipantStats,
-    participant: ParticipantId,
+    playout: &mut Buffer,
+    timing: Timing,
     at: Time,
     origin: Origin,
     message: Message<'_>,
-    config: &Config,
-    events: &mut EventQueue,
+    out: &mut Outlet<'_>,
 ) {
-    if message.is_undefined() && config.undefined == UndefinedCommands::Drop {
+    if message.is_undefined() && out.config.undefined == UndefinedCommands::Drop {
         stats.undefined_dropped += 1;
         return;
+    }
+    if at < out.now && origin != Origin::Silence {
+        if is_note_on(&message) && playout::is_too_late(out.config.late, out.now, at) {
+            stats.overdue_dropped += 1;
+            return;
+        }
+        stats.overdue += u64::from(timing.delay.is_some());
     }
     stats.messages_received += 1;
     let octets = match message {
@@ -547,6 +652,7 @@ fn deliver(
         Message::Undefined(undefined) => undefined.data().len(),
         _ => 0,
     };
+    let participant = out.id;
     let event = || Event::Message {
         participant,
         at,
@@ -554,8 +660,19 @@ fn deliver(
         origin,
     };
     match origin {
-        Origin::Live | Origin::Repaired => events.push_bounded(octets, event),
-        Origin::Silence => events.push_silence(event),
+        Origin::Live | Origin::Repaired => {
+            // With no delay it is told when it is due, and not held until then.
+            let due = timing.delay.map(|_| at);
+            stats.played_early += playout.emit(due, octets, event, out);
+        }
+        Origin::Silence => out.events.push_silence(event),
+    }
+}
+
+fn is_note_on(message: &Message<'_>) -> bool {
+    match message {
+        Message::Channel(message @ ChannelMessage::NoteOn { .. }) => !message.is_note_off(),
+        _ => false,
     }
 }
 

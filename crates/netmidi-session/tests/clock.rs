@@ -61,10 +61,39 @@ fn ck0_is_answered_on_the_port_it_came_from() {
         expected.extend(session.ssrc().0.to_be_bytes());
         expected.extend([1, 0, 0, 0]);
         expected.extend(0x1234u64.to_be_bytes());
-        expected.extend(500u64.to_be_bytes());
+        expected.extend(&sent[0].1[20..28]);
         expected.extend(0u64.to_be_bytes());
         assert_eq!(sent[0].1, expected);
     }
+}
+
+/// What our clock shows now, asked by CK0.
+fn shown(session: &mut Session, peer: &ScriptedPeer, now: Time) -> u64 {
+    let ck0 = peer.clock(ClockCount::Ck0, [1, 0, 0].map(ClockTicks));
+    session.handle_datagram(now, LocalPort::data(PairId(0)), peer.data, &ck0);
+    let sent = transmits(session);
+    u64::from_be_bytes(sent[0].1[20..28].try_into().unwrap())
+}
+
+#[test]
+fn our_clock_counts_in_ticks_from_anywhere() {
+    let mut origins: Vec<u64> = (0..100)
+        .map(|seed| {
+            let mut session = Session::new(Config::new("ours"), seed, Time::ZERO).unwrap();
+            let peer = ScriptedPeer::new(1);
+            peer.join(&mut session, Time::ZERO);
+            let origin = shown(&mut session, &peer, Time::from_micros(99));
+            for (micros, ticks) in [(100, 1), (50_250, 502), (59_000_000, 590_000)] {
+                let now = Time::from_micros(micros);
+                assert_eq!(shown(&mut session, &peer, now), origin + ticks);
+            }
+            assert!(origin < 1 << 44);
+            origin & 0xFFFF_FFFF
+        })
+        .collect();
+    origins.sort_unstable();
+    origins.dedup();
+    assert_eq!(origins.len(), 100);
 }
 
 #[test]
@@ -132,5 +161,7 @@ fn what_we_send_carries_our_clock() {
     peer.synchronise(&mut session, Time::from_millis(1));
     session.send(Time::from_millis(250), id, note()).unwrap();
     let sent = transmits(&mut session);
-    assert_eq!(sent[0].1[4..8], 2500u32.to_be_bytes());
+    let now = Time::from_millis(250);
+    let ticks = shown(&mut session, &peer, now) as u32;
+    assert_eq!(sent[0].1[4..8], ticks.to_be_bytes());
 }

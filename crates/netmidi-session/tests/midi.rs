@@ -12,7 +12,7 @@ use netmidi_session::{
     RunningStatus, SendError, Session, Time, UndefinedCommands,
 };
 use netmidi_testkit::{ScriptedPeer, events, from_hex, to_hex, transmits};
-use netmidi_wire::{RtpHeader, RtpTimestamp};
+use netmidi_wire::{ClockCount, ClockTicks, RtpHeader, RtpTimestamp};
 use proptest::prelude::*;
 
 fn joined_with(change: impl FnOnce(&mut Config)) -> (Session, ScriptedPeer, ParticipantId) {
@@ -286,6 +286,10 @@ fn a_packet_is_exactly_what_peers_expect() {
     let (mut session, peer, id) = joined();
     peer.synchronise(&mut session, Time::ZERO);
     let note = Message::parse(&[0x90, 60, 100]).unwrap();
+    let ck0 = peer.clock(ClockCount::Ck0, [ClockTicks(1); 3]);
+    let local = LocalPort::data(PairId(0));
+    session.handle_datagram(Time::from_micros(12_345_600), local, peer.data, &ck0);
+    let (_, ck1) = transmits(&mut session).remove(0);
     session
         .send(Time::from_micros(12_345_600), id, note)
         .unwrap();
@@ -297,7 +301,7 @@ fn a_packet_is_exactly_what_peers_expect() {
     let packet = &sent[0].1;
     // V=2, no padding, extension or CSRC; M=0, payload type 97.
     assert_eq!(packet[..2], [0x80, 0x61]);
-    assert_eq!(packet[4..8], 123_456u32.to_be_bytes());
+    assert_eq!(packet[4..8], ck1[24..28], "the low half of our clock");
     assert_eq!(packet[8..12], session.ssrc().0.to_be_bytes());
     // B=0, J=0, Z=0, P=0; every command with its status.
     assert_eq!(to_hex(&packet[12..]), "07903c6402903c64");

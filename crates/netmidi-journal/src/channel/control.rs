@@ -973,7 +973,8 @@ pub(crate) mod sent {
                     other => {
                         // Once for both.
                         let other = other.trailing_zeros() as u8;
-                        if let Some(other) = self.recent.get(other).filter(|_| item.number < other)
+                        if item.number < other
+                            && let Some(other) = self.recent.get(other)
                         {
                             let packet = packet.max(other.mark().packet().unwrap_or_default());
                             group(Some(other.number), packet, len(item) + len(other));

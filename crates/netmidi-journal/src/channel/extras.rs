@@ -180,7 +180,7 @@ pub(crate) mod sent {
     pub(crate) struct History {
         /// The notes with note-ons without a note-off.
         held: u128,
-        /// How many more than one those of them have that have more, in no order.
+        /// How many more than one those of them have that have more, by note.
         stacked: Vec<(u8, u16)>,
     }
 
@@ -201,16 +201,22 @@ pub(crate) mod sent {
                 self.held |= bit;
                 return;
             }
-            let mut stacked = self.stacked.iter_mut();
-            match stacked.find(|(it, _)| *it == note.get()) {
-                Some((_, more)) => *more = more.saturating_add(1),
-                None => self.stacked.push((note.get(), 1)),
+            match self.find(note.get()) {
+                Ok(index) => {
+                    if let Some((_, more)) = self.stacked.get_mut(index) {
+                        *more = more.saturating_add(1);
+                    }
+                }
+                Err(index) => self.stacked.insert(index, (note.get(), 1)),
             }
         }
 
+        fn find(&self, note: u8) -> Result<usize, usize> {
+            self.stacked.binary_search_by_key(&note, |(it, _)| *it)
+        }
+
         pub(crate) fn off(&mut self, note: Note) {
-            let mut stacked = self.stacked.iter_mut();
-            let Some(index) = stacked.position(|(it, _)| *it == note.get()) else {
+            let Ok(index) = self.find(note.get()) else {
                 self.held &= !item_bit(note.get());
                 return;
             };
@@ -219,7 +225,7 @@ pub(crate) mod sent {
             {
                 *more -= 1;
             } else {
-                self.stacked.swap_remove(index);
+                self.stacked.remove(index);
             }
         }
 
@@ -241,10 +247,10 @@ pub(crate) mod sent {
 
         /// COUNT of the note, if it needs a log.
         pub(crate) fn count(&self, note: u8, on: bool) -> Option<U7> {
-            if self.held & item_bit(note) == 0 {
+            if on && self.stacked.is_empty() || self.held & item_bit(note) == 0 {
                 return None;
             }
-            let stacked = self.stacked.iter().find(|(it, _)| *it == note);
+            let stacked = self.find(note).ok().and_then(|it| self.stacked.get(it));
             match stacked {
                 Some((_, more)) => Some(U7::from_low_bits(more.saturating_add(1).min(127) as u8)),
                 None => (!on).then_some(U7::from_low_bits(1)),
@@ -272,9 +278,9 @@ pub(crate) mod sent {
                     note: Note::from(U7::from_low_bits(item)),
                     extra,
                 };
-                let count = self.count(item, notes.is_on(item));
+                let count = self.count(item, Notes::is_on(it));
                 let count = count.map(Extra::Count).map(log);
-                let release = notes.release(it).and_then(Self::release);
+                let release = Notes::release(it).and_then(Self::release);
                 let release = release.map(Extra::ReleaseVelocity).map(log);
                 logs.extend(count.filter(|_| counts & item_bit(item) != 0));
                 logs.extend(release.filter(|_| releases & item_bit(item) != 0));

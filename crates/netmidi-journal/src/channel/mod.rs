@@ -419,6 +419,18 @@ pub(crate) mod sent {
         PolyPressure(u8),
     }
 
+    /// Which pieces are looked for. Those that take no time are told in any case.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Parts {
+        pub(crate) controls: bool,
+        /// With the selected one.
+        pub(crate) parameters: bool,
+        /// With their counts.
+        pub(crate) notes: bool,
+        /// Release velocities, and the pressure of keys.
+        pub(crate) releases: bool,
+    }
+
     /// Room for the logs of one channel journal.
     #[derive(Debug, Default)]
     pub(crate) struct Buffers {
@@ -704,8 +716,8 @@ pub(crate) mod sent {
             if self.notes.recent.members() & !(picks.counts & picks.releases) != 0 {
                 for item in self.notes.recent.iter() {
                     let bit = item_bit(item.number);
-                    if picks.counts & bit == 0 && self.count(item.number).is_some()
-                        || picks.releases & bit == 0 && self.release(item).is_some()
+                    if picks.counts & bit == 0 && self.count(item).is_some()
+                        || picks.releases & bit == 0 && Self::release(item).is_some()
                     {
                         notes &= !bit;
                     }
@@ -769,7 +781,7 @@ pub(crate) mod sent {
         }
 
         /// All that can be left out: with the packet that changed it last, and its octets.
-        pub(crate) fn pieces(&self, mut tell: impl FnMut(Piece, Packet, usize)) {
+        pub(crate) fn pieces(&self, parts: Parts, mut tell: impl FnMut(Piece, Packet, usize)) {
             let fixed = [
                 (Piece::Program, self.program.mark, 3),
                 (Piece::Wheel, self.wheel.mark, 2),
@@ -780,10 +792,14 @@ pub(crate) mod sent {
                     tell(piece, packet, len);
                 }
             }
-            self.controls.groups(|highest, packet, len| {
-                tell(highest.map_or(Piece::Safety, Piece::Controls), packet, len);
-            });
-            if let Some(parameters) = &self.parameters {
+            if parts.controls {
+                self.controls.groups(|highest, packet, len| {
+                    tell(highest.map_or(Piece::Safety, Piece::Controls), packet, len);
+                });
+            }
+            if parts.parameters
+                && let Some(parameters) = &self.parameters
+            {
                 if let Some(packet) = parameters.selection_mark.packet() {
                     tell(Piece::Selection, packet, 0);
                 }
@@ -800,19 +816,21 @@ pub(crate) mod sent {
             if self.notes.off_members() != 0 {
                 tell(Piece::OffBits, 0, self.notes.off_len());
             }
-            for item in self.notes.recent.iter() {
-                let packet = item.mark().packet().unwrap_or_default();
-                if self.notes.is_on(item.number) {
-                    tell(Piece::Note(item.number), packet, 2);
-                }
-                if self.count(item.number).is_some() {
-                    tell(Piece::Count(item.number), packet, 2);
-                }
-                if self.release(item).is_some() {
-                    tell(Piece::Release(item.number), packet, 2);
+            if parts.notes || parts.releases {
+                for item in self.notes.recent.iter() {
+                    let packet = item.mark().packet().unwrap_or_default();
+                    if parts.notes && note::sent::History::is_on(item) {
+                        tell(Piece::Note(item.number), packet, 2);
+                    }
+                    if parts.notes && self.count(item).is_some() {
+                        tell(Piece::Count(item.number), packet, 2);
+                    }
+                    if parts.releases && Self::release(item).is_some() {
+                        tell(Piece::Release(item.number), packet, 2);
+                    }
                 }
             }
-            let poly_pressure = self.poly_pressure_recent();
+            let poly_pressure = self.poly_pressure_recent().filter(|_| parts.releases);
             for item in poly_pressure.into_iter().flat_map(Recent::iter) {
                 let packet = item.mark().packet().unwrap_or_default();
                 tell(Piece::PolyPressure(item.number), packet, 2);
@@ -852,13 +870,13 @@ pub(crate) mod sent {
             self.controls.members() & SAFETY & !picks.controls != 0
         }
 
-        fn count(&self, note: u8) -> Option<U7> {
-            self.extras.count(note, self.notes.is_on(note))
+        fn count(&self, item: &Item<RtpTimestamp>) -> Option<U7> {
+            let on = note::sent::History::is_on(item);
+            self.extras.count(item.number, on)
         }
 
-        fn release(&self, item: &Item<RtpTimestamp>) -> Option<U7> {
-            let release = self.notes.release(item);
-            release.and_then(extras::sent::History::release)
+        fn release(item: &Item<RtpTimestamp>) -> Option<U7> {
+            note::sent::History::release(item).and_then(extras::sent::History::release)
         }
 
         /// The parameter in progress, as a bit.

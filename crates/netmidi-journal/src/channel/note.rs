@@ -509,42 +509,47 @@ pub(crate) mod sent {
     /// Which notes of a channel were switched on and off.
     #[derive(Clone, Debug)]
     pub(crate) struct History {
-        /// With the velocity, of the note-on or of the note-off, and when that was.
+        /// With the velocity of the note-on, or that of the note-off and [`OFF`](Self::OFF), and
+        /// when that was.
         pub(crate) recent: Recent<RtpTimestamp>,
-        /// Those that were switched off last.
-        off: OffBits,
+        /// Those that were switched off last, as bits.
+        off: u128,
         /// The packet with the last note-off, for the B bit.
         last_off: Packet,
     }
 
     impl History {
+        /// It was switched off last.
+        const OFF: u8 = 0x80;
+
         pub(crate) const fn new() -> Self {
             Self {
                 recent: Recent::new(),
-                off: OffBits::EMPTY,
+                off: 0,
                 last_off: 0,
             }
         }
 
         pub(crate) fn on(&mut self, at: RtpTimestamp, note: Note, velocity: U7, packet: Packet) {
-            self.off.remove(note);
+            self.off &= !item_bit(note.get());
             self.recent.touch(note.get(), packet, velocity.get(), at);
         }
 
         pub(crate) fn off(&mut self, at: RtpTimestamp, note: Note, release: U7, packet: Packet) {
-            self.off.insert(note);
+            self.off |= item_bit(note.get());
             self.last_off = packet;
-            self.recent.touch(note.get(), packet, release.get(), at);
+            let value = release.get() | Self::OFF;
+            self.recent.touch(note.get(), packet, value, at);
         }
 
-        /// Whether an unacknowledged note was switched on last.
-        pub(crate) const fn is_on(&self, note: u8) -> bool {
-            self.off_members() & item_bit(note) == 0
+        /// Whether the note was switched on last.
+        pub(crate) const fn is_on(item: &Item<RtpTimestamp>) -> bool {
+            item.value & Self::OFF == 0
         }
 
-        /// How fast a note was let go that was switched off last.
-        pub(crate) fn release(&self, item: &Item<RtpTimestamp>) -> Option<U7> {
-            (!self.is_on(item.number)).then_some(U7::from_low_bits(item.value))
+        /// How fast the note was let go, if it was switched off last.
+        pub(crate) fn release(item: &Item<RtpTimestamp>) -> Option<U7> {
+            (!Self::is_on(item)).then_some(U7::from_low_bits(item.value))
         }
 
         pub(crate) fn acknowledge(&mut self, report: Packet) {
@@ -567,7 +572,7 @@ pub(crate) mod sent {
         /// Controllers 120 and 123 to 127.
         pub(crate) fn clear(&mut self) {
             self.recent.clear();
-            self.off = OffBits::EMPTY;
+            self.off = 0;
         }
 
         /// A command that sets everything to its start went out. Memory is kept.
@@ -578,12 +583,12 @@ pub(crate) mod sent {
 
         /// The notes that stand in OFFBITS, as bits.
         pub(crate) const fn off_members(&self) -> u128 {
-            self.off.0.reverse_bits()
+            self.off
         }
 
         /// Octets of OFFBITS.
         pub(crate) const fn off_len(&self) -> usize {
-            match self.off.range() {
+            match self.off_bits().range() {
                 Some((low, high)) => (high - low) as usize + 1,
                 None => 0,
             }
@@ -597,9 +602,9 @@ pub(crate) mod sent {
             logs: &'b mut Vec<NoteLog>,
         ) -> Option<Notes<'b>> {
             logs.clear();
-            let told_on = told & !self.off_members();
+            let all = told == u128::MAX;
             for item in self.recent.iter() {
-                if told_on & item_bit(item.number) == 0 {
+                if !Self::is_on(item) || !all && told & item_bit(item.number) == 0 {
                     continue;
                 }
                 let age = i64::from(view.now.distance_from(item.more));
@@ -611,8 +616,8 @@ pub(crate) mod sent {
                 });
             }
             // All of OFFBITS or nothing of it.
-            let off = match self.off_members() & !told {
-                0 => self.off,
+            let off = match self.off & !told {
+                0 => self.off_bits(),
                 _ => OffBits::EMPTY,
             };
             if logs.is_empty() && off.is_empty() {
@@ -621,9 +626,13 @@ pub(crate) mod sent {
             Notes::new(self.last_off != view.previous, Logs::new(logs)?, off)
         }
 
+        /// OFFBITS has note 0 at the top.
+        const fn off_bits(&self) -> OffBits {
+            OffBits(self.off.reverse_bits())
+        }
+
         const fn keep_members(&mut self) {
-            // OFFBITS has note 0 at the top.
-            self.off.0 &= self.recent.members().reverse_bits();
+            self.off &= self.recent.members();
         }
     }
 }

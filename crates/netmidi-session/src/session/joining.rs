@@ -236,7 +236,7 @@ impl Session {
         }
         let id = self.participants.next_id();
         let first_seq = SeqNum(self.rng.u16());
-        let participant = Participant::new(self.now, who, first_seq, &self.config);
+        let participant = Participant::new(self.now, who, first_seq, self.clock, &self.config);
         self.timers.set(participant.silence_at, Timer::Silence(id));
         if let Stage::Joined { ready_at } = participant.stage {
             self.timers.set(ready_at, Timer::Ready(id));

@@ -12,6 +12,7 @@ use super::{BYES, Session};
 use crate::error::SendError;
 use crate::event::{Event, LeaveReason, ParticipantId};
 use crate::participant::{Participant, PeerKey, Stage};
+use crate::playout::Outlet;
 use crate::time::Time;
 use crate::timer::Timer;
 use crate::transmit::LocalPort;
@@ -56,6 +57,7 @@ impl Session {
         if let Stage::Joined { ready_at } = participant.stage {
             timers.cancel(ready_at, Timer::Ready(id));
         }
+        participant.outbound.cancel_scheduled(now);
         // What is queued goes out with the drain after this call.
         let last_midi = if participant.outbound.is_empty() {
             participant.sent_at
@@ -71,9 +73,12 @@ impl Session {
         *joined -= 1;
         timers.set(next_bye, Timer::Farewell(id));
         enlist(now, waiting, id, participant);
-        if config.silence_on_leave {
-            participant.silence(now, id, config, events);
-        }
+        participant.silence(&mut Outlet {
+            now,
+            id,
+            config,
+            events,
+        });
         events.push(Event::Left {
             participant: id,
             reason: LeaveReason::Local,
@@ -160,7 +165,7 @@ impl Session {
         };
         let earliest = last_midi.map_or(now, |sent| sent + MIDI_BEFORE_BYE);
         if now.since(since) >= PATIENT_FAREWELL {
-            participant.outbound.hurry();
+            participant.outbound.hurry(now, since + LONGEST_FAREWELL);
             enlist(now, &mut self.waiting, id, participant);
         }
         if byes_left == BYES && earliest > now && now.since(since) < LONGEST_FAREWELL {
@@ -221,7 +226,7 @@ impl Session {
         }
     }
 
-    /// Ends what a participant left on, unless the application does so itself.
+    /// Plays what waits of a participant and ends what it left on.
     fn silence(&mut self, id: ParticipantId) {
         let now = self.now;
         let Self {
@@ -230,10 +235,13 @@ impl Session {
             events,
             ..
         } = self;
-        if config.silence_on_leave
-            && let Some(participant) = participants.get_mut(&id)
-        {
-            participant.silence(now, id, config, events);
+        if let Some(participant) = participants.get_mut(&id) {
+            participant.silence(&mut Outlet {
+                now,
+                id,
+                config,
+                events,
+            });
         }
     }
 

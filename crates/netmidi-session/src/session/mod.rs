@@ -18,17 +18,19 @@ use netmidi_wire::{
 
 use self::keeping::Allowance;
 use self::sending::{Answer, enlist, make_ready, schedule};
-use crate::config::{Config, JournalPolicy};
+use crate::clock_sync::ClockEstimate;
+use crate::config::{Config, JournalPolicy, Playout};
 use crate::error::{ConfigError, SendError};
 use crate::event::{Event, EventQueue, LeaveReason, ParticipantId, Peer};
 use crate::invitation::Invitations;
 use crate::invitee::Invitees;
 use crate::participant::{Participant, PeerKey};
 use crate::participants::Participants;
+use crate::playout::Outlet;
 use crate::protection;
 use crate::rng::Rng;
 use crate::stats::{ParticipantStats, SessionStats};
-use crate::time::Time;
+use crate::time::{Time, WireClock};
 use crate::timer::{Timer, Timers};
 use crate::transmit::{LocalPort, Port, Transmit};
 
@@ -50,6 +52,8 @@ pub struct Session {
     config: Config,
     ssrc: Ssrc,
     rng: Rng,
+    /// What our timestamps show.
+    clock: WireClock,
     now: Time,
     open: bool,
     participants: Participants,
@@ -82,8 +86,9 @@ pub struct Session {
 impl Session {
     /// A session with no participants.
     ///
-    /// `seed` decides its SSRC and where sequences start: draw it from the operating system's
-    /// generator, so that strangers cannot guess them. `now` is any moment on the caller's clock.
+    /// `seed` decides its SSRC and where sequences and its clock start: draw it from the operating
+    /// system's generator, so that strangers cannot guess them. `now` is any moment on the caller's
+    /// clock.
     ///
     /// # Errors
     /// When the configuration contradicts itself.
@@ -92,6 +97,7 @@ impl Session {
         let mut rng = Rng::new(seed);
         Ok(Self {
             ssrc: Ssrc(rng.nonzero_u32()),
+            clock: WireClock::random(&mut rng),
             rng,
             now,
             open: true,
@@ -142,9 +148,7 @@ impl Session {
                 self.handle_feedback(local, from, &feedback);
             }
             Ok(Datagram::Control(Control::BitrateLimit(limit))) => {
-                if let Some((_, participant)) = self.sender(limit.ssrc, local, from) {
-                    participant.stats.bitrate_limits_received += 1;
-                }
+                self.handle_bitrate_limit(local, from, limit);
             }
             Err(ParseError::BadVersion {
                 kind: ExchangeKind::Invitation,
@@ -226,6 +230,13 @@ impl Session {
         self.participants.get(&id).map(Participant::stats)
     }
 
+    /// The clock of one participant as seen from ours, at the time of the last call that had one:
+    /// while it is connected, and after a first clock exchange with it.
+    #[must_use]
+    pub fn participant_clock(&self, id: ParticipantId) -> Option<ClockEstimate> {
+        self.participants.get(&id)?.clock.estimate(self.now)
+    }
+
     /// Whether one participant is sent recovery journals, from the next packet on. What was sent
     /// before is not protected after [`JournalPolicy::Off`].
     ///
@@ -260,6 +271,40 @@ impl Session {
         participant.outbound.resume();
         enlist(*now, waiting, id, participant);
         schedule(*now, timers, id, participant);
+        Ok(())
+    }
+
+    /// When the messages of one participant are played, from the next packet on. What waits keeps
+    /// its time, but for [`Playout::Immediate`], with which it comes out at once.
+    ///
+    /// # Errors
+    /// When there is no such participant.
+    pub fn set_playout(
+        &mut self,
+        now: Time,
+        id: ParticipantId,
+        playout: Playout,
+    ) -> Result<(), SendError> {
+        self.advance(now);
+        let Self {
+            participants,
+            config,
+            events,
+            now,
+            ..
+        } = self;
+        let participant = participants
+            .get_mut(&id)
+            .filter(|participant| !participant.is_leaving())
+            .ok_or(SendError::UnknownParticipant { participant: id })?;
+        let mut out = Outlet {
+            now: *now,
+            id,
+            config,
+            events,
+        };
+        participant.set_playout(playout, &mut out);
+        self.tell_what_arrived(id, false);
         Ok(())
     }
 
@@ -312,9 +357,37 @@ impl Session {
         if participant.is_leaving() {
             return;
         }
-        let urgent = participant.handle_packet(now, id, header, &section, config, events);
+        let mut out = Outlet {
+            now,
+            id,
+            config,
+            events,
+        };
+        let urgent = participant.take_packet(packet, &section, &mut out);
+        if participant.is_holding() {
+            schedule(now, timers, id, participant);
+        }
         make_ready(now, timers, waiting, id, participant);
         self.tell_what_arrived(id, urgent);
+    }
+
+    /// Plays what has waited long enough. Returns whether its sender should be told at once.
+    fn play_what_is_due(&mut self, id: ParticipantId) -> bool {
+        let Self {
+            participants,
+            config,
+            events,
+            now,
+            ..
+        } = self;
+        participants.get_mut(&id).is_some_and(|participant| {
+            participant.release(&mut Outlet {
+                now: *now,
+                id,
+                config,
+                events,
+            })
+        })
     }
 
     /// A peer tells what arrived: the journal need not tell it again.
@@ -383,6 +456,7 @@ impl Session {
         if participant.is_leaving() {
             return;
         }
+        participant.protection.rest(now);
         let [first, ..] = clock.timestamps;
         match clock.count {
             ClockCount::Ck0 => {
@@ -414,18 +488,24 @@ impl Session {
             },
             ClockCount::Ck2 if participant.clock.complete(now, clock.timestamps) => {
                 participant.stats.clock_exchanges += 1;
-                let Self {
-                    participants,
-                    timers,
-                    waiting,
-                    ..
-                } = self;
-                if let Some(participant) = participants.get_mut(&id) {
-                    make_ready(now, timers, waiting, id, participant);
-                }
+                self.may_play(id);
             }
             // One that fits nothing moves no clock.
             ClockCount::Ck2 => self.stats.unexpected_clock += 1,
+        }
+    }
+
+    /// MIDI may flow to a participant from now on.
+    fn may_play(&mut self, id: ParticipantId) {
+        let Self {
+            participants,
+            timers,
+            waiting,
+            now,
+            ..
+        } = self;
+        if let Some(participant) = participants.get_mut(&id) {
+            make_ready(*now, timers, waiting, id, participant);
         }
     }
 
@@ -474,17 +554,7 @@ impl Session {
                 }
             }
             Timer::Invitee(id) => self.attend_invitee(id),
-            Timer::Ready(id) => {
-                let Self {
-                    participants,
-                    timers,
-                    waiting,
-                    ..
-                } = self;
-                if let Some(participant) = participants.get_mut(&id) {
-                    make_ready(now, timers, waiting, id, participant);
-                }
-            }
+            Timer::Ready(id) => self.may_play(id),
             Timer::Wake(id) => {
                 if let Some(participant) = self.participants.get_mut(&id) {
                     participant.wake_at = None;
