@@ -28,6 +28,11 @@ use crate::transmit::{LocalPort, PairId};
 /// So many packets of ours may be on the way to a peer, or its answers on the way back.
 const MAX_IN_FLIGHT: i16 = 64;
 
+/// An invitation to us so soon after ours was accepted has crossed it on the way, ...
+const SIMULTANEOUS: Duration = Duration::from_secs(5);
+/// ... and no longer after it when the peer has answered something since.
+const OVERTAKEN: Duration = Duration::from_secs(1);
+
 /// What identifies a peer: its SSRC at its host. Another host with the same SSRC is another peer,
 /// so nobody can speak for a participant from elsewhere.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -284,6 +289,15 @@ impl Participant {
             config.silence_timeout
         };
         soon.min(config.silence_timeout)
+    }
+
+    /// Whether an invitation that comes from it now may be from before it accepted ours.
+    ///
+    /// Once it lives in the session it has no reason to invite us, but that it has lost it.
+    pub(crate) fn may_have_crossed(&self, now: Time) -> bool {
+        let answers = self.questions.is_some_and(|it| it.is_answering());
+        let limit = if answers { OVERTAKEN } else { SIMULTANEOUS };
+        now.since(self.joined_at) < limit
     }
 
     /// Whether a datagram from this address can be this participant's.
