@@ -99,10 +99,9 @@ fn a_playout_delay_takes_no_memory_per_packet() {
             config.journal = JournalPolicy::Full;
             config.playout = playout;
         });
-        // The clocks are compared anew, with the ways between them.
         duo.lose(20_000);
         let mut heard = Heard::default();
-        let mut play = |duo: &mut Duo, heard: &mut Heard, rounds: core::ops::Range<u32>| {
+        let play = |duo: &mut Duo, heard: &mut Heard, rounds: core::ops::Range<u32>| {
             for n in rounds {
                 for side in [0, 1] {
                     for message in studio(n + 7 * side as u32) {
