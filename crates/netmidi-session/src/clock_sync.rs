@@ -263,9 +263,7 @@ impl ClockSync {
     /// The shortest round trip lately.
     pub(crate) fn round_trip(&self) -> Option<Duration> {
         let samples = self.samples.iter().flatten();
-        samples
-            .map(|it| Duration::from_micros(it.round_trip))
-            .min()
+        samples.map(|it| Duration::from_micros(it.round_trip)).min()
     }
 
     /// Whether there was an exchange.

@@ -8,8 +8,8 @@ use core::time::Duration;
 use netmidi_journal::{Arrival as Place, Joined, Journal, Repairer, RepairerConfig};
 use netmidi_message::{ChannelMessage, Message};
 use netmidi_wire::{
-    ClockTicks, Command, CommandSection, RtpHeader, RtpPacket, RtpTimestamp, SegmentKind, SeqNum, Ssrc,
-    Token,
+    ClockTicks, Command, CommandSection, RtpHeader, RtpPacket, RtpTimestamp, SegmentKind, SeqNum,
+    Ssrc, Token,
 };
 
 use crate::clock_sync::ClockSync;
