@@ -418,7 +418,7 @@ fn what_once_failed_works() {
         3979,
     ];
     each("one invites", one, |seed| Scene::one_invites(seed).run());
-    let both = [39, 118, 125, 234];
+    let both = [39, 118, 125, 234, 1716];
     each("both invite", both, |seed| Scene::both_invite(seed).run());
     each("mesh", [12, 37], |seed| Scene::mesh(seed).run());
 }
