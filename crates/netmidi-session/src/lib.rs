@@ -43,6 +43,7 @@
 
 extern crate alloc;
 
+mod admission;
 mod clock_sync;
 mod config;
 mod deadlines;
@@ -63,10 +64,12 @@ mod time;
 mod timer;
 mod transmit;
 
-pub use config::{Config, JournalPolicy, MAX_NAME_OCTETS, UndefinedCommands};
-pub use error::{ConfigError, InviteError, SendError};
+pub use admission::{Admission, AllowList, Inviter, RequestId, Verdict};
+pub use config::{Config, JournalPolicy, MAX_NAME_OCTETS, SysExPolicy, UndefinedCommands};
+pub use error::{ConfigError, DecideError, InviteError, SendError};
 pub use event::{Event, LeaveReason, Origin, ParticipantId, Peer, Role};
 pub use invitee::{InviteeId, InviteeState, MAX_TARGETS, Persistence, Target};
+pub use ipnet::IpNet;
 pub use netmidi_message as message;
 pub use netmidi_wire::{PacketBudget, RunningStatus, Ssrc};
 pub use session::Session;

@@ -12,12 +12,13 @@ use netmidi_wire::{
 };
 
 use crate::clock_sync::ClockSync;
-use crate::config::{Config, UndefinedCommands};
+use crate::config::{Config, SysExPolicy, UndefinedCommands};
 use crate::event::{Event, EventQueue, Origin, ParticipantId, Peer, Role};
 use crate::feedback::FeedbackState;
 use crate::liveness::{Asked, Questions};
 use crate::outbound::Outbound;
 use crate::protection::Protection;
+use crate::rng::Rng;
 use crate::sequence::{Arrival, SeqTracker};
 use crate::stats::ParticipantStats;
 use crate::time::Time;
@@ -58,6 +59,40 @@ impl PeerKey {
 
     pub(crate) const fn pair(&self) -> PairId {
         self.pair
+    }
+
+    pub(crate) const fn host(&self) -> Host {
+        Host {
+            address: self.host,
+            scope: self.scope,
+        }
+    }
+}
+
+/// Where somebody is, whichever port it uses.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Host {
+    address: IpAddr,
+    /// As in [`PeerKey`].
+    scope: u32,
+}
+
+impl Host {
+    pub(crate) const fn new(from: SocketAddr) -> Self {
+        PeerKey::new(Ssrc(0), from, PairId(0)).host()
+    }
+
+    /// The same everywhere, and not to be computed without the salt.
+    pub(crate) fn hash(self, salt: u64) -> u64 {
+        let address = match self.address {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+            IpAddr::V6(v6) => v6.to_bits(),
+        };
+        #[allow(clippy::cast_possible_truncation, reason = "both halves are taken")]
+        let words = [(address >> 64) as u64, address as u64, self.scope.into()];
+        words
+            .into_iter()
+            .fold(salt, |hash, word| Rng::new(hash ^ word).u64())
     }
 }
 
@@ -122,6 +157,9 @@ pub(crate) struct Participant {
     pub(crate) protection: Protection,
     pub(crate) feedback: FeedbackState,
     pub(crate) stats: ParticipantStats,
+    /// Whether it has shown that datagrams to its address reach it.
+    pub(crate) proved: bool,
+    pub(crate) sysex: SysExPolicy,
     /// When its wake timer comes due, if that is in the table.
     pub(crate) wake_at: Option<Time>,
     sequence: SeqTracker,
@@ -186,6 +224,8 @@ impl Participant {
             protection: Protection::new(first_seq, config.journal, config),
             feedback: FeedbackState::default(),
             stats: ParticipantStats::default(),
+            proved: false,
+            sysex: config.sysex,
             wake_at: None,
             sequence: SeqTracker::default(),
             repairer: Repairer::new(repairer_config(config)),
@@ -375,6 +415,9 @@ impl Participant {
                     let (joined, cut) = self.repairer.join(segment);
                     self.stats.sysex_abandoned += u64::from(cut);
                     match joined {
+                        Joined::Whole(sysex) if self.sysex.drops(sysex) => {
+                            self.stats.sysex_dropped += 1;
+                        }
                         Joined::Whole(sysex) => {
                             let message = sysex.into();
                             let stats = &mut self.stats;
@@ -402,6 +445,7 @@ impl Participant {
         events: &mut EventQueue,
     ) -> bool {
         let at = self.plausible(now, header.timestamp, config).unwrap_or(now);
+        let policy = self.sysex;
         let stats = &mut self.stats;
         let salvaged = section.journal().and_then(|octets| {
             let salvaged = Journal::salvage(octets);
@@ -412,6 +456,12 @@ impl Participant {
         let repair = self
             .repairer
             .repair(salvaged.as_ref(), section, &mut |message| {
+                if let Message::SysEx(sysex) = message
+                    && policy.drops(sysex)
+                {
+                    stats.sysex_dropped += 1;
+                    return;
+                }
                 stats.messages_repaired += 1;
                 deliver(stats, id, at, Origin::Repaired, message, config, events);
             });

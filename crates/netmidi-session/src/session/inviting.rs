@@ -356,7 +356,11 @@ impl Session {
             role: Role::Initiator,
         };
         let key = PeerKey::new(exchange.ssrc, data, target.pair);
-        self.enter(key, who, Some(id));
+        // It knows our token, so our invitation has reached it.
+        self.enter(key, who, Some(id), true);
+        if let Some(participant) = self.peers.get(&key).copied() {
+            self.prove(participant);
+        }
     }
 
     /// The participant that an invitee is, when it has come by itself.
