@@ -8,11 +8,12 @@
 //! the host that has begun most gives up its oldest: whoever goes on within milliseconds, as peers
 //! do, comes in during a flood.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use core::net::SocketAddr;
 
-use netmidi_wire::{Ssrc, Token};
+use netmidi_wire::{ClockTicks, Ssrc, Token};
 
 use crate::admission::{Crowd, RequestId};
 use crate::participant::PeerKey;
@@ -55,7 +56,44 @@ pub(crate) struct Pending {
     pub(crate) control: SocketAddr,
     pub(crate) name: String,
     pub(crate) standing: Standing,
+    /// Both halves have come, and a proof is needed.
+    pub(crate) proving: Option<Box<Proving>>,
     pub(crate) expires_at: Time,
+}
+
+/// Somebody who has to compare clocks before it is a participant.
+#[derive(Clone, Debug)]
+pub(crate) struct Proving {
+    pub(crate) data: SocketAddr,
+    /// The last CK0s that were answered: the peer's timestamp, and when.
+    answered: [Option<(ClockTicks, Time)>; ANSWERS],
+    next: usize,
+}
+
+/// A burst of clock exchanges every 250 ms, over a way of half a second.
+const ANSWERS: usize = 4;
+
+impl Proving {
+    pub(crate) fn new(data: SocketAddr) -> Self {
+        Self {
+            data,
+            answered: [None; ANSWERS],
+            next: 0,
+        }
+    }
+
+    /// A CK0 came.
+    pub(crate) fn note(&mut self, now: Time, first: ClockTicks) {
+        if let Some(slot) = self.answered.get_mut(self.next) {
+            *slot = Some((first, now));
+        }
+        self.next = (self.next + 1) % ANSWERS;
+    }
+
+    /// CK0s that were answered, and when.
+    pub(crate) fn answered(&self) -> impl Iterator<Item = (ClockTicks, Time)> {
+        self.answered.iter().flatten().copied()
+    }
 }
 
 /// The unfinished invitations, one for each peer.
@@ -129,6 +167,7 @@ impl Invitations {
             control,
             name,
             standing,
+            proving: None,
             expires_at,
         };
         let old = self.pending.insert(key, pending);

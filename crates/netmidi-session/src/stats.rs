@@ -28,15 +28,16 @@ pub struct SessionStats {
     pub unexpected_clock: u64,
     /// BY with the token of an earlier session, right after a new one began.
     pub stale_bye: u64,
-    /// Clock packets of those who have yet to prove that they are there
-    /// ([`successions`](Self::successions)).
-    pub successor_clocks: u64,
+    /// Clock packets of those who have yet to prove that they are there: who may replace a
+    /// participant ([`successions`](Self::successions)), and newcomers while there are many others
+    /// who never compared clocks.
+    pub newcomer_clocks: u64,
     /// Control invitations answered OK for the first time, or put to the application.
     pub invitations_begun: u64,
     /// Invitations that came again and got the same answer, or wait for it still.
     pub invitations_repeated: u64,
-    /// Data invitations that were accepted; they led to a participant, unless they count as
-    /// [`successions`](Self::successions).
+    /// Data invitations that were accepted. They led to a participant, at once or when it had proved
+    /// that it is there.
     pub invitations_accepted: u64,
     /// Invitations answered NO because there was no place, no fitting control invitation before, or
     /// because they were our own.
@@ -53,9 +54,11 @@ pub struct SessionStats {
     /// Invitations not answered because events were not polled, because too many wait for the
     /// application, or because the session is closed.
     pub invitations_ignored: u64,
-    /// Invitations whose data half never came, or that were not decided in time.
+    /// Invitations whose data half never came, that were not decided in time, or for which there was
+    /// no place without a proof.
     pub invitations_expired: u64,
-    /// Invitations that gave up their place to another one before their data half came.
+    /// Invitations that gave up their place to another one before they led to a
+    /// participant.
     pub invitations_displaced: u64,
     /// Participants that gave up their place to another one ([`LeaveReason::Displaced`]).
     ///

@@ -5,22 +5,24 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use netmidi_wire::{ExchangeKind, Token};
+use netmidi_wire::{ClockCount, ClockSync as ClockPacket, ExchangeKind, Token};
 
 use super::Session;
 use super::sending::Answer;
 use crate::admission::{Admission, Inviter, Opinion, RequestId, Verdict};
+use crate::clock_sync::ClockSync;
 use crate::config::SysExPolicy;
 use crate::error::{DecideError, SendError};
 use crate::event::{Event, LeaveReason, ParticipantId};
-use crate::invitation::{InvitationId, Pending, Standing};
+use crate::invitation::{InvitationId, Pending, Proving, Standing};
 use crate::participant::PeerKey;
 use crate::time::Time;
 use crate::timer::Timer;
 use crate::transmit::LocalPort;
 
-/// So many participants that never compared clocks keep their places whoever comes: there are peers
-/// that never do. Beyond it their oldest may lose its own.
+/// So many participants that never compared clocks keep their places whoever comes: there are peers that
+/// never do. Beyond it, in a session that is full, who proves that it is there takes the place of one
+/// that has not.
 const UNPROVED_KEPT: usize = 16;
 
 impl Session {
@@ -204,10 +206,27 @@ impl Session {
 
     /// The time of an invitation is up.
     pub(super) fn expire_invitation(&mut self, id: InvitationId) {
-        if let Some(key) = self.invitations.key_of(id) {
-            self.stats.invitations_expired += 1;
-            self.end_invitation(&key);
+        let Some(key) = self.invitations.key_of(id) else {
+            return;
+        };
+        let proving = self
+            .invitations
+            .get(&key)
+            .and_then(|it| it.proving.as_ref());
+        let data = proving.map(|it| it.data);
+        if let Some(data) = data
+            && self.joined < self.config.max_participants
+            && !self.events.is_full()
+        {
+            // It proved nothing in all this time, as peers do that never compare clocks. There is
+            // room for it all the same, and whoever needs its place may have it.
+            if let Some(pending) = self.forget_invitation(&key) {
+                self.join(key, pending, data, key.pair());
+            }
+            return;
         }
+        self.stats.invitations_expired += 1;
+        self.end_invitation(&key);
     }
 
     /// Sees to it that there is room for one more invitation. Returns whether there is.
@@ -222,14 +241,104 @@ impl Session {
         true
     }
 
-    /// Whether a participant may lose its place to a newcomer: there are many who never compared
-    /// clocks, as when somebody writes invitations with addresses that are not its own.
-    pub(super) fn has_unproved(&self) -> bool {
+    /// Whether there are many participants who never compared clocks, as when somebody writes
+    /// invitations with addresses that are not its own.
+    pub(super) fn is_crowded(&self) -> bool {
         self.unproved.len() > UNPROVED_KEPT
     }
 
-    /// Takes the place of one of those.
-    pub(super) fn displace_unproved(&mut self) {
+    /// Whether a newcomer has to compare clocks before it is a participant, because it takes the place
+    /// of another one. Who comes back with its old identity need not, nor whom we invite.
+    pub(super) fn needs_proof(&self, key: &PeerKey, control: SocketAddr) -> bool {
+        self.joined >= self.config.max_participants
+            && self.peers_replaced_by(key, control).next().is_none()
+            && self.asking_at(key.pair(), control).is_none()
+    }
+
+    /// Both halves of an invitation have come, and that is not enough.
+    pub(super) fn begin_proof(&mut self, key: &PeerKey, data: SocketAddr) {
+        let until = self.now + self.config.ready_timeout;
+        if let Some(pending) = self.invitations.get_mut(key) {
+            pending.proving = Some(Box::new(Proving::new(data)));
+        }
+        self.expire_invitation_at(key, until);
+    }
+
+    /// A clock packet, if it is that of somebody who has to prove itself. Returns whether it is.
+    pub(super) fn handle_proof(
+        &mut self,
+        local: LocalPort,
+        from: SocketAddr,
+        clock: &ClockPacket,
+    ) -> bool {
+        let key = PeerKey::new(clock.ssrc, from, local.pair);
+        let (now, ssrc) = (self.now, self.ssrc);
+        let Some(pending) = self.invitations.get_mut(&key) else {
+            return false;
+        };
+        let control = pending.control;
+        let Some(proving) = &mut pending.proving else {
+            return false;
+        };
+        if from != proving.data && from != control {
+            self.stats.wrong_source += 1;
+            return true;
+        }
+        let mut exchanges = ClockSync::default();
+        let [first, ..] = clock.timestamps;
+        match clock.count {
+            ClockCount::Ck0 => {
+                self.stats.newcomer_clocks += 1;
+                proving.note(now, first);
+                let answer = ClockPacket {
+                    ssrc,
+                    count: ClockCount::Ck1,
+                    timestamps: exchanges.answer(now, first),
+                };
+                self.answer(local, from, Answer::Clock(answer));
+            }
+            ClockCount::Ck1 => self.stats.unexpected_clock += 1,
+            ClockCount::Ck2 => {
+                for (first, at) in proving.answered() {
+                    exchanges.answer(at, first);
+                }
+                let data = proving.data;
+                if !exchanges.complete(now, clock.timestamps) {
+                    self.stats.unexpected_clock += 1;
+                    return true;
+                }
+                self.stats.newcomer_clocks += 1;
+                // Nobody would hear of it: the next exchange will do.
+                if !self.events.is_full() {
+                    self.let_in_proved(&key, data, exchanges);
+                }
+            }
+        }
+        true
+    }
+
+    fn let_in_proved(&mut self, key: &PeerKey, data: SocketAddr, clock: ClockSync) {
+        let Some(pending) = self.forget_invitation(key) else {
+            return;
+        };
+        if self.joined >= self.config.max_participants {
+            self.displace_unproved();
+        }
+        if self.joined >= self.config.max_participants {
+            self.stats.invitations_expired += 1;
+            return;
+        }
+        self.join(*key, pending, data, key.pair());
+        if let Some(id) = self.peers.get(key).copied() {
+            if let Some(participant) = self.participants.get_mut(&id) {
+                participant.clock = clock;
+            }
+            self.clock_compared(id);
+        }
+    }
+
+    /// Takes the place of one that never compared clocks.
+    fn displace_unproved(&mut self) {
         let Some(id) = self.unproved.first_to_go().map(ParticipantId) else {
             return;
         };

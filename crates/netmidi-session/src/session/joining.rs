@@ -174,7 +174,16 @@ impl Session {
         let pending = self.invitations.get(&key);
         if let Some(pending) = pending.filter(|pending| is_token(pending.token)) {
             let (standing, control) = (pending.standing, pending.control);
+            let proving = pending.proving.as_ref().map(|it| it.data);
             match standing {
+                // Our OK was lost. From elsewhere it is somebody else.
+                Standing::Accepted if proving == Some(from) => {
+                    self.stats.invitations_repeated += 1;
+                    self.accept(local, from, exchange.token);
+                }
+                Standing::Accepted if proving.is_some() => {
+                    self.refuse_at_pace(local, from, exchange.token);
+                }
                 // Nobody listens to us: a join could not be told. The peer asks again.
                 Standing::Accepted if self.events.is_full() => self.stats.invitations_ignored += 1,
                 Standing::Accepted if self.is_full_for(&key, control) => {
@@ -184,10 +193,13 @@ impl Session {
                     self.refuse(local, from, exchange.token);
                 }
                 Standing::Accepted => {
-                    if let Some(pending) = self.forget_invitation(&key) {
-                        self.join(key, pending, from, local);
-                        self.accept(local, from, exchange.token);
+                    self.stats.invitations_accepted += 1;
+                    if self.needs_proof(&key, control) {
+                        self.begin_proof(&key, from);
+                    } else if let Some(pending) = self.forget_invitation(&key) {
+                        self.join(key, pending, from, local.pair);
                     }
+                    self.accept(local, from, exchange.token);
                 }
                 // Before our OK.
                 Standing::Undecided => self.stats.invitations_ignored += 1,
@@ -215,13 +227,7 @@ impl Session {
     }
 
     /// Both halves of an invitation have come.
-    pub(super) fn join(
-        &mut self,
-        key: PeerKey,
-        pending: Pending,
-        data: SocketAddr,
-        local: LocalPort,
-    ) {
+    pub(super) fn join(&mut self, key: PeerKey, pending: Pending, data: SocketAddr, pair: PairId) {
         let Pending {
             token,
             control,
@@ -229,7 +235,7 @@ impl Session {
             ..
         } = pending;
         // When both invited, the smaller SSRC is the initiator's.
-        let invitee = self.asking_at(local.pair, control);
+        let invitee = self.asking_at(pair, control);
         let role = match invitee {
             Some(_) if self.ssrc < key.ssrc() => Role::Initiator,
             _ => Role::Participant,
@@ -241,10 +247,9 @@ impl Session {
             token,
             control,
             data,
-            pair: local.pair,
+            pair,
             role,
         };
-        self.stats.invitations_accepted += 1;
         match self.predecessor(&key, control) {
             Some(old) => self.await_proof(old, key, who),
             None => self.enter(key, who, invitee, false),
@@ -281,9 +286,6 @@ impl Session {
                 .and_then(|participant| participant.peer.invitee.take());
             invitee = invitee.or(bound);
             self.remove(old, LeaveReason::Replaced);
-        }
-        if self.joined >= self.config.max_participants && invitee.is_none() && self.has_unproved() {
-            self.displace_unproved();
         }
         let id = ParticipantId(self.next_id);
         self.next_id += 1;
@@ -323,7 +325,8 @@ impl Session {
         let replaces = self
             .peers_replaced_by(key, control)
             .any(|id| self.is_joined(id));
-        self.joined - usize::from(replaces) >= self.config.max_participants && !self.has_unproved()
+        // Who proves itself takes the place of one that has not.
+        self.joined - usize::from(replaces) >= self.config.max_participants && !self.is_crowded()
     }
 
     pub(super) fn is_joined(&self, id: ParticipantId) -> bool {

@@ -301,7 +301,7 @@ impl Session {
             .copied()
         else {
             self.stats.unknown_sender += 1;
-            if !self.is_successor(header.ssrc, from, local.pair) {
+            if !self.has_to_prove(header.ssrc, from, local.pair) {
                 self.tell_stranger(local, from);
             }
             return;
@@ -392,8 +392,7 @@ impl Session {
         if clock.count == ClockCount::Ck1 && self.has_moved(local, from, clock) {
             return;
         }
-        if self.is_successor(clock.ssrc, from, local.pair)
-            && self.handle_successor_clock(local, from, clock)
+        if self.handle_successor_clock(local, from, clock) || self.handle_proof(local, from, clock)
         {
             return;
         }

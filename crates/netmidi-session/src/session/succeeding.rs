@@ -11,7 +11,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use netmidi_wire::{ClockCount, ClockSync as ClockPacket, Token};
+use netmidi_wire::{ClockCount, ClockSync as ClockPacket, Ssrc, Token};
 
 use super::Session;
 use super::sending::Answer;
@@ -180,7 +180,7 @@ impl Session {
             ClockCount::Ck0 => (ClockCount::Ck1, successor.clock.answer(now, first)),
             // Nobody would hear of it: the next exchange will do.
             _ if is_full => {
-                self.stats.successor_clocks += 1;
+                self.stats.newcomer_clocks += 1;
                 return true;
             }
             ClockCount::Ck1 => match successor.clock.answered(now, clock.timestamps) {
@@ -191,7 +191,7 @@ impl Session {
                 }
             },
             ClockCount::Ck2 if successor.clock.complete(now, clock.timestamps) => {
-                self.stats.successor_clocks += 1;
+                self.stats.newcomer_clocks += 1;
                 self.succeed(old, true);
                 return true;
             }
@@ -200,7 +200,7 @@ impl Session {
                 return true;
             }
         };
-        self.stats.successor_clocks += 1;
+        self.stats.newcomer_clocks += 1;
         let answer = ClockPacket {
             ssrc: ours,
             count,
@@ -274,16 +274,9 @@ impl Session {
         Some(successor)
     }
 
-    /// Whether somebody who may be a successor speaks with this identity.
-    pub(super) fn is_successor(
-        &self,
-        ssrc: netmidi_wire::Ssrc,
-        from: SocketAddr,
-        pair: PairId,
-    ) -> bool {
-        !self.successor_keys.is_empty()
-            && self
-                .successor_keys
-                .contains_key(&PeerKey::new(ssrc, from, pair))
+    /// Whether somebody speaks with this identity who has yet to prove itself.
+    pub(super) fn has_to_prove(&self, ssrc: Ssrc, from: SocketAddr, pair: PairId) -> bool {
+        let key = PeerKey::new(ssrc, from, pair);
+        self.successor_keys.contains_key(&key) || self.invitations.get(&key).is_some()
     }
 }
