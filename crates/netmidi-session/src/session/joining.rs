@@ -279,12 +279,13 @@ impl Session {
             }
             // Who succeeds it does so now.
             self.forget_successor(old);
-            // Who is invited stays invited: it is this one now.
-            let bound = self
-                .participants
-                .get_mut(&old)
-                .and_then(|participant| participant.peer.invitee.take());
-            invitee = invitee.or(bound);
+            // Who is invited stays invited: it is this one now. Of two invitees that turn out to be one
+            // peer, the other is asked again.
+            if let Some(participant) = self.participants.get_mut(&old)
+                && (invitee.is_none() || invitee == participant.peer.invitee)
+            {
+                invitee = participant.peer.invitee.take();
+            }
             self.remove(old, LeaveReason::Replaced);
         }
         let id = ParticipantId(self.next_id);
