@@ -17,7 +17,7 @@ use super::Session;
 use super::sending::Answer;
 use crate::clock_sync::ClockSync;
 use crate::event::ParticipantId;
-use crate::participant::{Introduction, PeerKey};
+use crate::participant::{Introduction, Participant, PeerKey};
 use crate::time::Time;
 use crate::timer::Timer;
 use crate::transmit::{LocalPort, PairId, Port};
@@ -58,9 +58,10 @@ impl Session {
     /// The participant whose place somebody with another SSRC would take.
     pub(super) fn predecessor(&self, key: &PeerKey, control: SocketAddr) -> Option<ParticipantId> {
         let id = self.joined_at(key.pair(), control)?;
-        let at_port = |it: &crate::participant::Participant| it.peer.control == control;
+        let at_port = |it: &Participant| it.peer.control == control;
         let is_it = self.participants.get(&id).is_some_and(at_port);
-        (is_it && !self.peers.contains_key(key)).then_some(id)
+        let is_known = self.peers.get(key).is_some_and(|id| self.is_joined(*id));
+        (is_it && !is_known).then_some(id)
     }
 
     /// Both halves of an invitation have come from somebody who would take the place of `old`.
