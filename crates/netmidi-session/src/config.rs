@@ -3,8 +3,10 @@
 use alloc::string::String;
 use core::time::Duration;
 
+use netmidi_message::SysEx;
 use netmidi_wire::{PacketBudget, RunningStatus};
 
+use crate::admission::Admission;
 use crate::error::ConfigError;
 use crate::pacing::Pacing;
 
@@ -74,6 +76,29 @@ pub enum LatePolicy {
     },
 }
 
+/// What becomes of system exclusive messages that a participant sends.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum SysExPolicy {
+    /// Delivered, up to [`Config::max_sysex`].
+    #[default]
+    Deliver,
+    /// Delivered up to so many data octets between F0 and F7, and never beyond
+    /// [`Config::max_sysex`]. Longer ones are dropped and counted.
+    UpTo(usize),
+    /// Dropped and counted.
+    Drop,
+}
+
+impl SysExPolicy {
+    pub(crate) const fn drops(self, sysex: SysEx<'_>) -> bool {
+        match self {
+            Self::Deliver => false,
+            Self::UpTo(octets) => sysex.data().len() > octets,
+            Self::Drop => true,
+        }
+    }
+}
+
 /// How a [`Session`](crate::Session) behaves, and how much a peer can make it hold.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -83,9 +108,26 @@ pub struct Config {
     pub name: String,
     /// Participants at the same time; further invitations are answered NO. Default 64.
     pub max_participants: usize,
-    /// Invitations of which only the control half has come; further ones are ignored until one of
-    /// these completes or expires. Default 64.
+    /// Who may connect. Default everybody.
+    pub admission: Admission,
+    /// Invitations of which only the control half has come. For a further one the host that has most
+    /// of them gives up its oldest. At most half of them wait for
+    /// [`Session::decide`](crate::Session::decide), or have been refused by it lately; these are
+    /// given up for nobody. Default 1,024, about 700 octets each.
     pub max_invitations: usize,
+    /// Invitations that are looked at in a second; those beyond are not answered. Repetitions by
+    /// participants and data halves of those that were answered OK are not counted. Default 20,000.
+    ///
+    /// Of this and of the next one as many as there are participants at most
+    /// ([`max_participants`](Self::max_participants)), or one second's worth, may come at once.
+    pub max_invitations_per_second: u32,
+    /// The same for each host. Several hosts may share it, which is rare: hosts are told apart by
+    /// hashes. Default 100: raise it when many sessions come from one address, as from a load
+    /// generator or a gateway.
+    pub max_invitations_per_host: u32,
+    /// How long an invitation waits for [`Session::decide`](crate::Session::decide), counted from the
+    /// last time that it came. Default 15 s: peers repeat theirs each second, macOS twelve times.
+    pub decision_timeout: Duration,
     /// How long an invitation waits for its data half, counted from the last time that its control
     /// half came. Default 5 s.
     pub invitation_timeout: Duration,
@@ -112,6 +154,9 @@ pub struct Config {
     /// The largest system exclusive message put together for the application, in data octets
     /// between F0 and F7. Default 1 MiB.
     pub max_sysex: usize,
+    /// Whether system exclusive messages of participants are delivered, unless
+    /// [`Session::set_sysex`](crate::Session::set_sysex) says otherwise for one. Default yes.
+    pub sysex: SysExPolicy,
     /// Octets that may wait to be sent to one participant, counted as MIDI messages plus a small
     /// overhead for each. Default 4 MiB.
     pub max_queued_octets: usize,
@@ -185,7 +230,11 @@ impl Config {
         Self {
             name: name.into(),
             max_participants: 64,
-            max_invitations: 64,
+            admission: Admission::default(),
+            max_invitations: 1024,
+            max_invitations_per_second: 20_000,
+            max_invitations_per_host: 100,
+            decision_timeout: Duration::from_secs(15),
             invitation_timeout: Duration::from_secs(5),
             silence_timeout: Duration::from_secs(60),
             liveness_timeout: Duration::from_secs(5),
@@ -195,6 +244,7 @@ impl Config {
             max_strangers_told: 1000,
             ready_timeout: Duration::from_secs(2),
             max_sysex: netmidi_message::DEFAULT_SYSEX_LIMIT,
+            sysex: SysExPolicy::default(),
             max_queued_octets: 4 << 20,
             max_queued_events: 16_384,
             max_queued_event_octets: 16 << 20,
@@ -249,6 +299,14 @@ impl Config {
         let bounds = [
             ("max_participants", self.max_participants),
             ("max_invitations", self.max_invitations),
+            (
+                "max_invitations_per_second",
+                usize::from(self.max_invitations_per_second > 0),
+            ),
+            (
+                "max_invitations_per_host",
+                usize::from(self.max_invitations_per_host > 0),
+            ),
             ("max_invitees", self.max_invitees),
             ("max_sysex", self.max_sysex),
             ("max_queued_octets", self.max_queued_octets),

@@ -4,6 +4,7 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use crate::admission::RequestId;
 use crate::event::ParticipantId;
 use crate::invitee::InviteeId;
 
@@ -112,6 +113,20 @@ pub enum InviteError {
     /// The session was closed.
     #[error("the session is closed and invites nobody")]
     Closed,
+}
+
+/// Why there is nothing to decide.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecideError {
+    /// There is no such request (any more).
+    #[error(
+        "{request} is decided already or was withdrawn; if the peer invites again there is another one"
+    )]
+    UnknownRequest {
+        /// Which was meant.
+        request: RequestId,
+    },
 }
 
 /// Why a session cannot be made from a [`Config`](crate::Config).

@@ -9,6 +9,7 @@ use core::net::SocketAddr;
 use netmidi_message::MessageBuf;
 use netmidi_wire::Ssrc;
 
+use crate::admission::{Inviter, RequestId};
 use crate::invitee::{InviteeId, InviteeState};
 use crate::time::Time;
 use crate::transmit::PairId;
@@ -18,6 +19,15 @@ use crate::transmit::PairId;
 pub struct ParticipantId(u64);
 
 impl ParticipantId {
+    /// As a number: the later one joined, the larger.
+    pub(crate) const fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) const fn from_bits(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The least and the greatest that there can be.
     pub(crate) const BOUNDS: (Self, Self) = (Self(0), Self(u64::MAX));
 
@@ -137,6 +147,20 @@ pub enum Event {
         /// How far that is.
         state: InviteeState,
     },
+    /// Somebody asks to come in, and [`Session::decide`](crate::Session::decide) has to say whether
+    /// it may ([`Admission::Ask`](crate::Admission::Ask)).
+    Invited {
+        /// Its name until it is decided.
+        request: RequestId,
+        /// Who asks.
+        inviter: Box<Inviter>,
+    },
+    /// Somebody who asked to come in does so no longer: it has given up, or the policy has changed.
+    /// There is nothing left to decide.
+    Withdrawn {
+        /// Which request.
+        request: RequestId,
+    },
     /// Events of the kinds `Message` and `Lost` of a participant were dropped, because events were not
     /// polled fast enough. The messages that take the application from what it heard last to the true
     /// state follow, marked [`Origin::Restored`], or [`Origin::Silence`] when the participant leaves.
@@ -194,6 +218,9 @@ pub enum LeaveReason {
     Forgotten,
     /// We ended it.
     Local,
+    /// It has never compared clocks with us, so that it may not exist, and the session was full when
+    /// somebody else came.
+    Displaced,
 }
 
 impl fmt::Display for LeaveReason {
@@ -204,6 +231,7 @@ impl fmt::Display for LeaveReason {
             Self::Replaced => "the peer connected again",
             Self::Forgotten => "the peer has lost the session, perhaps it restarted",
             Self::Local => "ended here",
+            Self::Displaced => "the peer never compared clocks, and its place was needed",
         })
     }
 }

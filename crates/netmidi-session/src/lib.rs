@@ -44,6 +44,7 @@
 
 extern crate alloc;
 
+mod admission;
 mod clock_sync;
 mod config;
 mod deadlines;
@@ -68,11 +69,15 @@ mod time;
 mod timer;
 mod transmit;
 
+pub use admission::{Admission, AllowList, Inviter, RequestId, Verdict};
 pub use clock_sync::ClockEstimate;
-pub use config::{Config, JournalPolicy, LatePolicy, MAX_NAME_OCTETS, Playout, UndefinedCommands};
-pub use error::{ConfigError, InviteError, SendError};
+pub use config::{
+    Config, JournalPolicy, LatePolicy, MAX_NAME_OCTETS, Playout, SysExPolicy, UndefinedCommands,
+};
+pub use error::{ConfigError, DecideError, InviteError, SendError};
 pub use event::{Event, LeaveReason, Origin, ParticipantId, Peer, Role};
 pub use invitee::{InviteeId, InviteeState, MAX_TARGETS, Persistence, Target};
+pub use ipnet::IpNet;
 pub use netmidi_message as message;
 pub use netmidi_wire::{PacketBudget, RunningStatus, Ssrc};
 pub use pacing::{MIN_BITRATE, Pacing};

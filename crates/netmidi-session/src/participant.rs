@@ -13,13 +13,14 @@ use netmidi_wire::{
 };
 
 use crate::clock_sync::ClockSync;
-use crate::config::{Config, Playout, UndefinedCommands};
+use crate::config::{Config, Playout, SysExPolicy, UndefinedCommands};
 use crate::event::{Event, Origin, Peer, Role};
 use crate::feedback::FeedbackState;
 use crate::liveness::{Asked, Questions};
 use crate::outbound::Outbound;
 use crate::playout::{self, Buffer, Held, Jitter, Outlet, Release, Timing};
 use crate::protection::Protection;
+use crate::rng::Rng;
 use crate::sequence::{Arrival, SeqTracker};
 use crate::stats::ParticipantStats;
 use crate::time::{Time, WireClock};
@@ -65,6 +66,40 @@ impl PeerKey {
 
     pub(crate) const fn pair(&self) -> PairId {
         self.pair
+    }
+
+    pub(crate) const fn host(&self) -> Host {
+        Host {
+            address: self.host,
+            scope: self.scope,
+        }
+    }
+}
+
+/// Where somebody is, whichever port it uses.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Host {
+    address: IpAddr,
+    /// As in [`PeerKey`].
+    scope: u32,
+}
+
+impl Host {
+    pub(crate) const fn new(from: SocketAddr) -> Self {
+        PeerKey::new(Ssrc(0), from, PairId(0)).host()
+    }
+
+    /// The same everywhere, and not to be computed without the salt.
+    pub(crate) fn hash(self, salt: u64) -> u64 {
+        let address = match self.address {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+            IpAddr::V6(v6) => v6.to_bits(),
+        };
+        #[allow(clippy::cast_possible_truncation, reason = "both halves are taken")]
+        let words = [(address >> 64) as u64, address as u64, self.scope.into()];
+        words
+            .into_iter()
+            .fold(salt, |hash, word| Rng::new(hash ^ word).u64())
     }
 }
 
@@ -114,6 +149,7 @@ struct Sink<'a> {
     stats: &'a mut ParticipantStats,
     playout: &'a mut Buffer,
     behind: &'a mut Option<Box<Behind>>,
+    sysex: SysExPolicy,
 }
 
 /// The sink of a participant, with its repairer left free.
@@ -123,6 +159,7 @@ macro_rules! sink {
             stats: &mut $participant.stats,
             playout: &mut $participant.playout,
             behind: &mut $participant.behind,
+            sysex: $participant.sysex,
         }
     };
 }
@@ -158,6 +195,9 @@ pub(crate) struct Participant {
     pub(crate) protection: Protection,
     pub(crate) feedback: FeedbackState,
     pub(crate) stats: ParticipantStats,
+    /// Whether it has shown that datagrams to its address reach it.
+    pub(crate) proved: bool,
+    pub(crate) sysex: SysExPolicy,
     /// When its wake timer comes due, if that is in the table.
     pub(crate) wake_at: Option<Time>,
     sequence: SeqTracker,
@@ -233,6 +273,8 @@ impl Participant {
             protection: Protection::new(first_seq, config.journal, config),
             feedback: FeedbackState::default(),
             stats: ParticipantStats::default(),
+            proved: false,
+            sysex: config.sysex,
             wake_at: None,
             sequence: SeqTracker::default(),
             playout: Buffer::new(config.playout),
@@ -550,7 +592,10 @@ impl Participant {
                     match joined {
                         Joined::Whole(sysex) => {
                             let message = sysex.into();
-                            sink!(self).deliver(timing, at, Origin::Live, message, out);
+                            let mut sink = sink!(self);
+                            if !sink.drops(&message) {
+                                sink.deliver(timing, at, Origin::Live, message, out);
+                            }
                         }
                         Joined::TooLong => self.stats.sysex_too_long += 1,
                         Joined::Abandoned => self.stats.sysex_abandoned += 1,
@@ -584,6 +629,9 @@ impl Participant {
         let repair = self
             .repairer
             .repair(salvaged.as_ref(), section, &mut |message| {
+                if sink.drops(&message) {
+                    return;
+                }
                 sink.stats.messages_repaired += 1;
                 sink.deliver(timing, at, Origin::Repaired, message, out);
             });
@@ -667,7 +715,9 @@ impl Participant {
         let now = Timing::at(out.now);
         let mut sink = sink!(self);
         let restored = self.repairer.restore(&behind.snapshot, &mut |message| {
-            sink.deliver(now, out.now, origin, message, out);
+            if !sink.drops(&message) {
+                sink.deliver(now, out.now, origin, message, out);
+            }
         });
         self.stats.sysex_missed += restored.sysex_missed;
     }
@@ -699,6 +749,16 @@ impl Participant {
 }
 
 impl Sink<'_> {
+    /// Whether this is a system exclusive message that the application does not want.
+    const fn drops(&mut self, message: &Message<'_>) -> bool {
+        let drops = match message {
+            Message::SysEx(sysex) => self.sysex.drops(*sysex),
+            _ => false,
+        };
+        self.stats.sysex_dropped += drops as u64;
+        drops
+    }
+
     /// A message for the application.
     fn deliver(
         &mut self,

@@ -18,6 +18,11 @@ impl Rng {
         z ^ (z >> 31)
     }
 
+    /// Any number.
+    pub(crate) const fn u64(&mut self) -> u64 {
+        self.next()
+    }
+
     /// Any 16-bit number: where a sequence starts.
     pub(crate) const fn u16(&mut self) -> u16 {
         (self.next() >> 48) as u16

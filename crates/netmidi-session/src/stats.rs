@@ -3,6 +3,10 @@
 use core::time::Duration;
 
 /// What a session saw that belongs to no participant.
+///
+/// A datagram that is not a participant's own, or not taken as such, is counted once among the
+/// counters up to [`stale_bye`](Self::stale_bye) and the invitations that came. What was done about
+/// it is counted beside, if anything was.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct SessionStats {
@@ -26,14 +30,47 @@ pub struct SessionStats {
     pub unexpected_clock: u64,
     /// BY with the token of an earlier session, right after a new one began.
     pub stale_bye: u64,
-    /// Invitations that led to a participant.
+    /// Clock packets of those who have yet to prove that they are there: who may replace a
+    /// participant ([`successions`](Self::successions)), and newcomers while there are many others
+    /// who never compared clocks.
+    pub newcomer_clocks: u64,
+    /// Control invitations answered OK for the first time, or put to the application.
+    pub invitations_begun: u64,
+    /// Invitations that came again and got the same answer, or wait for it still.
+    pub invitations_repeated: u64,
+    /// Data invitations that were accepted. They led to a participant, at once or when it had proved
+    /// that it is there.
     pub invitations_accepted: u64,
-    /// Invitations answered NO.
+    /// Invitations answered NO because there was no place, no fitting control invitation before, or
+    /// because they were our own.
     pub invitations_refused: u64,
-    /// Invitations ignored because too many were unfinished.
+    /// Invitations answered NO by the policy or by the application
+    /// ([`Config::admission`](crate::Config::admission)).
+    pub invitations_barred: u64,
+    /// BY that took an unfinished invitation back.
+    pub invitations_withdrawn: u64,
+    /// Invitations not answered because too many came
+    /// ([`Config::max_invitations_per_second`](crate::Config::max_invitations_per_second),
+    /// [`Config::max_invitations_per_host`](crate::Config::max_invitations_per_host)).
+    pub invitations_limited: u64,
+    /// Invitations not answered because events were not polled, because too many wait for the
+    /// application, or because the session is closed.
     pub invitations_ignored: u64,
-    /// Invitations whose data half never came.
+    /// Invitations whose data half never came, that were not decided in time, or for which there was
+    /// no place without a proof.
     pub invitations_expired: u64,
+    /// Invitations that gave up their place to another one before they led to a
+    /// participant.
+    pub invitations_displaced: u64,
+    /// Participants that gave up their place to another one ([`LeaveReason::Displaced`]).
+    ///
+    /// [`LeaveReason::Displaced`]: crate::LeaveReason::Displaced
+    pub participants_displaced: u64,
+    /// Peers that came with another SSRC from the control port of a participant: after a restart, or
+    /// with a forged address. They take its place only when they prove that they are there.
+    pub successions: u64,
+    /// Those of them that did not.
+    pub successions_failed: u64,
     /// Invitations that we sent, repetitions included.
     pub invitations_sent: u64,
     /// Series of invitations of ours that nobody answered.
@@ -92,6 +129,9 @@ pub struct ParticipantStats {
     pub sysex_abandoned: u64,
     /// System exclusive messages given up because they passed the bound.
     pub sysex_too_long: u64,
+    /// System exclusive messages not delivered because the policy says so
+    /// ([`SysExPolicy`](crate::SysExPolicy)).
+    pub sysex_dropped: u64,
     /// Messages whose time was too far away to be believed; delivered as due now.
     pub implausible_time: u64,
     /// How unevenly packets arrive: the interarrival jitter of RFC 3550 §6.4.1, in microseconds, as

@@ -12,6 +12,8 @@ pub(crate) enum Timer {
     Invitation(InvitationId),
     /// Somebody is to be invited again, or was invited often enough.
     Invitee(InviteeId),
+    /// Has the successor of this participant proved that it is there, or this one?
+    Succession(ParticipantId),
     /// MIDI may go to this participant even if nothing came from it.
     Ready(ParticipantId),
     /// Has this participant been silent for too long?

@@ -13,7 +13,8 @@ use netmidi_session::{
     Config, Event, InviteeState, LeaveReason, LocalPort, PairId, Persistence, Role, Session,
     Target, Time,
 };
-use netmidi_testkit::{events, transmits};
+use netmidi_testkit::{ScriptedPeer, events, transmits};
+use netmidi_wire::{ExchangeKind, Token};
 
 fn address(host: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, host], 5004))
@@ -311,4 +312,39 @@ fn a_participant_that_says_bye_is_invited_again() {
     two.run_for(2000);
     assert_eq!(two.left(0), [LeaveReason::Bye]);
     assert_eq!(two.joined(0).len(), 2);
+}
+
+#[test]
+fn two_invitees_that_are_one_peer_are_not_both_joined() {
+    let mut session = Session::new(Config::new("ours"), 1, Time::ZERO).unwrap();
+    let peer = ScriptedPeer::new(1);
+    let controls = ["192.0.2.7:5004", "192.0.2.7:6004"];
+    let invitees = controls.map(|control| {
+        let target = Target::new(control.parse().unwrap()).unwrap();
+        let invitee = session
+            .invite(Time::ZERO, &[target], Persistence::Forever)
+            .unwrap();
+        let sent = transmits(&mut session);
+        let token = u32::from_be_bytes(sent[0].1[8..12].try_into().unwrap());
+        let answering = ScriptedPeer {
+            token: Token(token),
+            ..peer.clone()
+        };
+        let ok = answering.exchange(ExchangeKind::Accepted);
+        let pair = PairId(0);
+        session.handle_datagram(Time::ZERO, LocalPort::control(pair), target.control, &ok);
+        session.handle_datagram(Time::ZERO, LocalPort::data(pair), target.data, &ok);
+        transmits(&mut session);
+        invitee
+    });
+    let (id, joined) = session.participants().next().unwrap();
+    assert_eq!(session.participants().count(), 1);
+    assert_eq!(joined.invitee, Some(invitees[1]));
+    let states = invitees.map(|it| session.invitee(it).unwrap());
+    let joined = InviteeState::Joined { participant: id };
+    assert_eq!(states, [InviteeState::Asking, joined]);
+    for invitee in invitees {
+        session.withdraw(Time::ZERO, invitee).unwrap();
+    }
+    assert_eq!(session.participants().count(), 0);
 }

@@ -66,3 +66,23 @@ fn random_scripts_hold_once_somebody_has_joined() {
         session_script(&script);
     }
 }
+
+#[test]
+fn random_scripts_hold_once_we_have_invited_somebody() {
+    let mut rng = Rng::new(9);
+    for _ in 0..20_000 {
+        // Seed; we invite peer 0; its two OK.
+        let mut script = vec![rng.octet()];
+        script.extend([0x0D, 0, 0, rng.octet(), rng.octet(), rng.octet()]);
+        script.extend([0x0D, 0, 4, 1, 0x0D, 1, 4, 1]);
+        for _ in 0..rng.index(60) {
+            let op = [0x0D, 0x0D, 0x0D, 0x00, 0x02, 0x09, 0x0E, 0x06][rng.index(8)];
+            let who = rng.octet() & 0x10;
+            script.extend([op | who, rng.octet() % 4, rng.octet() % 16]);
+            for _ in 0..rng.index(4) {
+                script.push(rng.octet());
+            }
+        }
+        session_script(&script);
+    }
+}

@@ -379,16 +379,26 @@ impl Session {
             role: Role::Initiator,
         };
         let key = PeerKey::new(exchange.ssrc, data, target.pair);
-        self.enter(key, who, Some(id));
+        // It knows our token, so our invitation has reached it.
+        self.enter(key, who, Some(id), true);
+        if let Some(participant) = self.peers.get(&key).copied() {
+            self.prove(participant);
+        }
     }
 
-    /// The participant that an invitee is, when it has come by itself.
+    /// The participant that an invitee is, when it has come by itself, and is nobody else whom we
+    /// invite.
     fn already_joined(&self, id: InviteeId) -> Option<ParticipantId> {
         let invitee = self.invitees.get(id)?;
+        let is_free = |id: &ParticipantId| {
+            let participant = self.participants.get(id);
+            participant.is_some_and(|it| it.peer.invitee.is_none())
+        };
         invitee
             .targets
             .iter()
-            .find_map(|target| self.joined_at(target.pair, target.control))
+            .filter_map(|target| self.joined_at(target.pair, target.control))
+            .find(is_free)
     }
 
     /// An invitee is in the session, whoever invited whom.

@@ -8,10 +8,11 @@ use netmidi_wire::{Exchange, ExchangeKind, SeqNum, SessionName, Ssrc, Token};
 
 use super::Session;
 use super::sending::Answer;
+use crate::admission::Opinion;
 use crate::event::{Event, LeaveReason, ParticipantId, Role};
-use crate::invitation::Pending;
+use crate::invitation::{Pending, Standing};
 use crate::invitee::{InviteeId, Progress};
-use crate::participant::{Introduction, Participant, PeerKey, Stage};
+use crate::participant::{Host, Introduction, Participant, PeerKey, Stage};
 use crate::timer::Timer;
 use crate::transmit::{LocalPort, PairId, Port};
 
@@ -34,8 +35,7 @@ impl Session {
         }
         if exchange.ssrc == self.ssrc {
             // Ourselves, over a loop: a session of us with us would never end.
-            self.stats.invitations_refused += 1;
-            self.refuse(local, from, exchange.token);
+            self.refuse_at_pace(local, from, exchange.token);
             return;
         }
         let key = PeerKey::new(exchange.ssrc, from, local.pair);
@@ -72,53 +72,93 @@ impl Session {
                 participant.other_token = Some(token);
                 true
             }
-            _ => self.renew_invitation(&key, token, from),
+            _ => self.is_of_successor(&key, Port::Control, token, from),
         };
-        if !repeated {
-            if self.is_full_for(&key, from) {
-                self.stats.invitations_refused += 1;
-                self.refuse(local, from, token);
-                return;
-            }
-            if self.invitations.len() >= self.config.max_invitations
-                && self.invitations.get(&key).is_none()
-            {
-                self.stats.invitations_ignored += 1;
-                return;
-            }
-            let name = exchange.name.map(bounded_name).unwrap_or_default();
-            let expires_at = now + self.config.invitation_timeout;
-            let (id, old) = self.invitations.insert(key, token, from, name, expires_at);
-            if let Some(old) = old {
-                self.timers
-                    .cancel(old.expires_at, Timer::Invitation(old.id));
-            }
-            self.timers.set(expires_at, Timer::Invitation(id));
+        if repeated {
+            self.stats.invitations_repeated += 1;
+            self.accept(local, from, token);
+            return;
         }
-        self.accept(local, from, token);
+        if !self.pace.take(now, key.host()) {
+            self.stats.invitations_limited += 1;
+            return;
+        }
+        if self.handle_repetition(&key, local, from, exchange) {
+            return;
+        }
+        if self.is_full_for(&key, from) {
+            self.stats.invitations_refused += 1;
+            self.refuse(local, from, token);
+            return;
+        }
+        let name = exchange.name.map(bounded_name).unwrap_or_default();
+        match self.opinion(&key, from, &name) {
+            Opinion::Barred => {
+                self.stats.invitations_barred += 1;
+                self.refuse(local, from, token);
+            }
+            Opinion::Unknown => self.ask_about(key, token, from, name),
+            Opinion::Admitted => {
+                if !self.make_room_for_invitation() {
+                    self.stats.invitations_ignored += 1;
+                    return;
+                }
+                self.stats.invitations_begun += 1;
+                let expires_at = now + self.config.invitation_timeout;
+                let standing = Standing::Accepted;
+                let id = self
+                    .invitations
+                    .insert(key, token, from, name, standing, expires_at);
+                self.timers.set(expires_at, Timer::Invitation(id));
+                self.accept(local, from, token);
+            }
+        }
     }
 
-    /// An unfinished invitation came again: it waits for its data half from now on. Returns whether
-    /// there is one.
-    pub(super) fn renew_invitation(
+    /// An unfinished invitation came again: it waits anew from now on, for its data half or for the
+    /// application. One with another token ends it, unless the application has yet to decide. Returns
+    /// whether that was all.
+    fn handle_repetition(
         &mut self,
         key: &PeerKey,
-        token: Token,
-        control: SocketAddr,
+        local: LocalPort,
+        from: SocketAddr,
+        exchange: &Exchange<'_>,
     ) -> bool {
-        let expires_at = self.now + self.config.invitation_timeout;
-        let Some(pending) = self
-            .invitations
-            .get_mut(key)
-            .filter(|pending| pending.token == token && pending.control == control)
-        else {
+        let token = exchange.token;
+        let (now, config) = (self.now, &self.config);
+        let (for_data, for_word) = (
+            now + config.invitation_timeout,
+            now + config.decision_timeout,
+        );
+        let Some(pending) = self.invitations.get_mut(key) else {
             return false;
         };
-        let timer = Timer::Invitation(pending.id);
-        self.timers.cancel(pending.expires_at, timer);
-        self.timers.set(expires_at, timer);
-        pending.expires_at = expires_at;
-        true
+        let same = pending.token == token && pending.control == from;
+        match pending.standing {
+            Standing::Undecided => {
+                // Some take another token for each try.
+                (pending.token, pending.control) = (token, from);
+                self.stats.invitations_repeated += 1;
+                self.expire_invitation_at(key, for_word);
+                true
+            }
+            Standing::Accepted if same => {
+                self.stats.invitations_repeated += 1;
+                self.expire_invitation_at(key, for_data);
+                self.accept(local, from, token);
+                true
+            }
+            Standing::Refused if same => {
+                self.stats.invitations_barred += 1;
+                self.refuse(local, from, token);
+                true
+            }
+            Standing::Accepted | Standing::Refused => {
+                self.forget_invitation(key);
+                false
+            }
+        }
     }
 
     pub(super) fn handle_data_invitation(
@@ -131,27 +171,42 @@ impl Session {
         let now = self.now;
         // midimonster invites the data port with token 0.
         let is_token = |token: Token| exchange.token == token || exchange.token == Token(0);
-        if self
-            .invitations
-            .get(&key)
-            .is_some_and(|pending| is_token(pending.token))
-        {
-            if self.events.is_full() {
+        let pending = self.invitations.get(&key);
+        if let Some(pending) = pending.filter(|pending| is_token(pending.token)) {
+            let (standing, control) = (pending.standing, pending.control);
+            let proving = pending.proving.as_ref().map(|it| it.data);
+            match standing {
+                // Our OK was lost. From elsewhere it is somebody else.
+                Standing::Accepted if proving == Some(from) => {
+                    self.stats.invitations_repeated += 1;
+                    self.accept(local, from, exchange.token);
+                }
+                Standing::Accepted if proving.is_some() => {
+                    self.refuse_at_pace(local, from, exchange.token);
+                }
                 // Nobody listens to us: a join could not be told. The peer asks again.
-                self.stats.invitations_ignored += 1;
-                return;
-            }
-            if let Some(pending) = self.invitations.remove(&key) {
-                self.timers
-                    .cancel(pending.expires_at, Timer::Invitation(pending.id));
-                if self.is_full_for(&key, pending.control) {
+                Standing::Accepted if self.events.is_full() => self.stats.invitations_ignored += 1,
+                Standing::Accepted if self.is_full_for(&key, control) => {
                     // Others came in between the two halves.
+                    self.forget_invitation(&key);
                     self.stats.invitations_refused += 1;
                     self.refuse(local, from, exchange.token);
-                    return;
                 }
-                self.join(key, pending, from, local);
-                self.accept(local, from, exchange.token);
+                Standing::Accepted => {
+                    self.stats.invitations_accepted += 1;
+                    if self.needs_proof(&key, control) {
+                        self.begin_proof(&key, from);
+                    } else if let Some(pending) = self.forget_invitation(&key) {
+                        self.join(key, pending, from, local.pair);
+                    }
+                    self.accept(local, from, exchange.token);
+                }
+                // Before our OK.
+                Standing::Undecided => self.stats.invitations_ignored += 1,
+                Standing::Refused => {
+                    self.stats.invitations_barred += 1;
+                    self.refuse(local, from, exchange.token);
+                }
             }
             return;
         }
@@ -163,22 +218,16 @@ impl Session {
             }
             same
         });
-        if repeated {
+        if repeated || self.is_of_successor(&key, Port::Data, exchange.token, from) {
+            self.stats.invitations_repeated += 1;
             self.accept(local, from, exchange.token);
         } else {
-            self.stats.invitations_refused += 1;
-            self.refuse(local, from, exchange.token);
+            self.refuse_at_pace(local, from, exchange.token);
         }
     }
 
     /// Both halves of an invitation have come.
-    pub(super) fn join(
-        &mut self,
-        key: PeerKey,
-        pending: Pending,
-        data: SocketAddr,
-        local: LocalPort,
-    ) {
+    pub(super) fn join(&mut self, key: PeerKey, pending: Pending, data: SocketAddr, pair: PairId) {
         let Pending {
             token,
             control,
@@ -186,13 +235,7 @@ impl Session {
             ..
         } = pending;
         // When both invited, the smaller SSRC is the initiator's.
-        let invitee = self.invitees.at(local.pair, control);
-        let is_asking = |id| {
-            self.invitees
-                .get(id)
-                .is_some_and(|it| !matches!(it.progress, Progress::Joined(_)))
-        };
-        let invitee = invitee.filter(|id| is_asking(*id));
+        let invitee = self.asking_at(pair, control);
         let role = match invitee {
             Some(_) if self.ssrc < key.ssrc() => Role::Initiator,
             _ => Role::Participant,
@@ -204,19 +247,30 @@ impl Session {
             token,
             control,
             data,
-            pair: local.pair,
+            pair,
             role,
         };
-        self.stats.invitations_accepted += 1;
-        self.enter(key, who, invitee);
+        match self.predecessor(&key, control, data) {
+            Some(old) => self.await_proof(old, key, who),
+            None => self.enter(key, who, invitee, false),
+        }
     }
 
-    /// Somebody is in the session, whoever invited whom.
+    /// Whom we invite at this address, if it has not joined yet.
+    pub(super) fn asking_at(&self, pair: PairId, control: SocketAddr) -> Option<InviteeId> {
+        let id = self.invitees.at(pair, control)?;
+        let invitee = self.invitees.get(id)?;
+        (!matches!(invitee.progress, Progress::Joined(_))).then_some(id)
+    }
+
+    /// Somebody is in the session, whoever invited whom. Unless it `succeeds` whoever was at its control
+    /// port, one who is alive there stays.
     pub(super) fn enter(
         &mut self,
         key: PeerKey,
         who: Introduction,
         mut invitee: Option<InviteeId>,
+        succeeds: bool,
     ) {
         // One with its data port is its old self as well, whatever its router made of the other one.
         let same_data = (LocalPort::data(key.pair()), who.data);
@@ -226,12 +280,19 @@ impl Session {
             .chain(same_data)
             .collect();
         for old in replaced {
-            // Who is invited stays invited: it is this one now.
-            let bound = self
-                .participants
-                .get_mut(&old)
-                .and_then(|participant| participant.peer.invitee.take());
-            invitee = invitee.or(bound);
+            let is_same = self.peers.get(&key) == Some(&old);
+            if !is_same && !succeeds && self.is_joined(old) {
+                continue;
+            }
+            // Who succeeds it does so now.
+            self.forget_successor(old);
+            // Who is invited stays invited: it is this one now. Of two invitees that turn out to be one
+            // peer, the other is asked again.
+            if let Some(participant) = self.participants.get_mut(&old)
+                && (invitee.is_none() || invitee == participant.peer.invitee)
+            {
+                invitee = participant.peer.invitee.take();
+            }
             self.remove(old, LeaveReason::Replaced);
         }
         let id = self.participants.next_id();
@@ -243,8 +304,12 @@ impl Session {
         }
         let control_key = participant.control_key();
         for address in participant.addresses() {
-            self.addresses.insert(address, id);
+            let there = self.addresses.get(&address).copied();
+            if there.is_none_or(|other| !self.is_joined(other)) {
+                self.addresses.insert(address, id);
+            }
         }
+        self.unproved.insert(key.host(), id.to_bits());
         self.peers.insert(control_key, id);
         self.peers.insert(key, id);
         let elsewhere = self.same_identity(key.ssrc());
@@ -278,13 +343,14 @@ impl Session {
             .collect()
     }
 
-    /// Whether there is no place for this peer, those counted out that it would replace.
+    /// Whether there is no place for this peer, the one counted out that it would replace.
     pub(super) fn is_full_for(&self, key: &PeerKey, control: SocketAddr) -> bool {
-        let replaced = self
+        let replaces = self
             .peers_replaced_by(key, control)
-            .filter(|id| self.is_joined(*id))
-            .count();
-        self.participants.is_full() || self.joined - replaced >= self.config.max_participants
+            .any(|id| self.is_joined(id));
+        // Who proves itself takes the place of one that has not.
+        let others = self.joined - usize::from(replaces);
+        self.participants.is_full() || others >= self.config.max_participants && !self.is_crowded()
     }
 
     pub(super) fn is_joined(&self, id: ParticipantId) -> bool {
@@ -322,6 +388,16 @@ impl Session {
             .into_iter()
             .filter_map(|local| self.addresses.get(&(local, address)).copied())
             .find(|id| self.is_joined(*id))
+    }
+
+    /// NO to somebody whom we need not look at any closer, unless there are too many of them.
+    fn refuse_at_pace(&mut self, local: LocalPort, from: SocketAddr, token: Token) {
+        if self.pace.take(self.now, Host::new(from)) {
+            self.stats.invitations_refused += 1;
+            self.refuse(local, from, token);
+        } else {
+            self.stats.invitations_limited += 1;
+        }
     }
 
     pub(super) fn accept(&mut self, local: LocalPort, to: SocketAddr, token: Token) {

@@ -102,6 +102,7 @@ impl Session {
 
     /// A participant has answered a question of ours.
     pub(super) fn clock_answered(&mut self, id: ParticipantId) {
+        self.prove(id);
         let (now, interval) = (self.now, self.config.clock_interval);
         let Self {
             participants,

@@ -47,6 +47,7 @@ impl Session {
             events,
             config,
             joined,
+            unproved,
             ..
         } = self;
         let participant = participants
@@ -71,6 +72,7 @@ impl Session {
             next_bye,
         };
         *joined -= 1;
+        unproved.remove(participant.key().host(), id.to_bits());
         timers.set(next_bye, Timer::Farewell(id));
         enlist(now, waiting, id, participant);
         participant.silence(&mut Outlet {
@@ -98,6 +100,7 @@ impl Session {
         self.advance(now);
         self.open = false;
         self.end_invitees();
+        self.end_invitations();
         let ids: Vec<ParticipantId> = self.participants.keys().copied().collect();
         for id in ids {
             // Those that are leaving already stay as they are.
@@ -119,12 +122,15 @@ impl Session {
             pending.control == from
                 && (exchange.token == pending.token || exchange.token == Token(0) && !is_known)
         });
-        if ends_invitation && let Some(pending) = self.invitations.remove(&key) {
-            self.timers
-                .cancel(pending.expires_at, Timer::Invitation(pending.id));
+        if ends_invitation {
+            self.end_invitation(&key);
             if !is_known {
+                self.stats.invitations_withdrawn += 1;
                 return;
             }
+        }
+        if !is_known && self.handle_successor_bye(&key, from) {
+            return;
         }
         let is_stranger = !is_known;
         let Some((id, participant)) = self.sender(exchange.ssrc, local, from) else {
@@ -212,6 +218,7 @@ impl Session {
         if !leaving {
             self.silence(id);
         }
+        let heir = self.forget_successor(id);
         let member = self.forget(id);
         if !leaving {
             self.events.push(Event::Left {
@@ -223,6 +230,9 @@ impl Session {
             && let Some(invitee) = participant.peer.invitee
         {
             self.lose_invitee(invitee, participant.joined_at, reason);
+        }
+        if let Some(heir) = heir {
+            self.let_in(heir);
         }
     }
 
@@ -261,6 +271,10 @@ impl Session {
         self.identities.remove(&(participant.peer.ssrc, id));
         if !participant.is_leaving() {
             self.joined -= 1;
+        }
+        self.unproved.remove(participant.key().host(), id.to_bits());
+        if self.forget_successor(id).is_some() {
+            self.stats.successions_failed += 1;
         }
         if participant.waiting {
             self.skip_waiting();

@@ -1,10 +1,12 @@
 //! The session: every datagram, deadline and message passes through here.
 
+mod admitting;
 mod inviting;
 mod joining;
 mod keeping;
 mod leaving;
 mod sending;
+mod succeeding;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec;
@@ -18,13 +20,15 @@ use netmidi_wire::{
 
 use self::keeping::Allowance;
 use self::sending::{Answer, enlist, make_ready, schedule};
+use self::succeeding::Successor;
+use crate::admission::{Crowd, Pace};
 use crate::clock_sync::ClockEstimate;
 use crate::config::{Config, JournalPolicy, Playout};
 use crate::error::{ConfigError, SendError};
 use crate::event::{Event, EventQueue, LeaveReason, ParticipantId, Peer};
 use crate::invitation::Invitations;
 use crate::invitee::Invitees;
-use crate::participant::{Participant, PeerKey};
+use crate::participant::{Host, Participant, PeerKey};
 use crate::participants::Participants;
 use crate::playout::Outlet;
 use crate::protection;
@@ -68,6 +72,13 @@ pub struct Session {
     invitees: Invitees,
     strangers: Allowance,
     invitations: Invitations,
+    /// How many of these are looked at.
+    pace: Pace,
+    /// Participants of whom nothing shows that they are where they say.
+    unproved: Crowd,
+    /// Who may take the place of a participant, and whose.
+    successors: BTreeMap<ParticipantId, Successor>,
+    successor_keys: BTreeMap<PeerKey, ParticipantId>,
     timers: Timers,
     answers: VecDeque<(Transmit, Answer)>,
     /// Participants that may send and have something to, and some that are gone since.
@@ -109,6 +120,15 @@ impl Session {
             invitees: Invitees::default(),
             strangers: Allowance::new(now, config.max_strangers_told),
             invitations: Invitations::default(),
+            pace: Pace::new(
+                seed,
+                config.max_invitations_per_second,
+                config.max_invitations_per_host,
+                config.max_participants,
+            ),
+            unproved: Crowd::default(),
+            successors: BTreeMap::new(),
+            successor_keys: BTreeMap::new(),
             timers: Timers::default(),
             answers: VecDeque::new(),
             waiting: VecDeque::new(),
@@ -156,7 +176,9 @@ impl Session {
                 ..
             }) => {
                 self.stats.malformed_control += 1;
-                self.refuse(local, from, token);
+                if self.pace.take(self.now, Host::new(from)) {
+                    self.refuse(local, from, token);
+                }
             }
             Err(error) if error.layer() == Layer::AppleMidi => self.stats.malformed_control += 1,
             Err(_) => self.stats.malformed_rtp += 1,
@@ -344,7 +366,9 @@ impl Session {
             .copied()
         else {
             self.stats.unknown_sender += 1;
-            self.tell_stranger(local, from);
+            if !self.has_to_prove(header.ssrc, from, local.pair) {
+                self.tell_stranger(local, from);
+            }
             return;
         };
         let Self {
@@ -461,6 +485,10 @@ impl Session {
         if clock.count == ClockCount::Ck1 && self.has_moved(local, from, clock) {
             return;
         }
+        if self.handle_successor_clock(local, from, clock) || self.handle_proof(local, from, clock)
+        {
+            return;
+        }
         let is_stranger = !self
             .peers
             .contains_key(&PeerKey::new(clock.ssrc, from, local.pair));
@@ -504,12 +532,20 @@ impl Session {
                 None => self.stats.unexpected_clock += 1,
             },
             ClockCount::Ck2 if participant.clock.complete(now, clock.timestamps) => {
-                participant.stats.clock_exchanges += 1;
-                self.may_play(id);
+                self.clock_compared(id);
             }
             // One that fits nothing moves no clock.
             ClockCount::Ck2 => self.stats.unexpected_clock += 1,
         }
+    }
+
+    /// A clock exchange with this participant is complete: it is there, and MIDI may flow.
+    fn clock_compared(&mut self, id: ParticipantId) {
+        self.prove(id);
+        if let Some(participant) = self.participants.get_mut(&id) {
+            participant.stats.clock_exchanges += 1;
+        }
+        self.may_play(id);
     }
 
     /// MIDI may flow to a participant from now on.
@@ -565,11 +601,8 @@ impl Session {
     fn fire(&mut self, timer: Timer) {
         let now = self.now;
         match timer {
-            Timer::Invitation(id) => {
-                if self.invitations.expire(id) {
-                    self.stats.invitations_expired += 1;
-                }
-            }
+            Timer::Invitation(id) => self.expire_invitation(id),
+            Timer::Succession(id) => self.attend_succession(id),
             Timer::Invitee(id) => self.attend_invitee(id),
             Timer::Ready(id) => self.may_play(id),
             Timer::Wake(id) => {

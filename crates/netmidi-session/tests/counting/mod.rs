@@ -1,6 +1,10 @@
 //! An allocator that counts what the current thread does; tests run side by side.
 
 #![allow(unsafe_code, reason = "an allocator that counts has to be one")]
+#![allow(
+    dead_code,
+    reason = "every test file takes the part of it that it needs"
+)]
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;

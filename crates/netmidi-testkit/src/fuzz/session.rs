@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use netmidi_journal::Journal;
 use netmidi_message::{Message, SysEx};
 use netmidi_session::{
-    Config, Event, JournalPolicy, LatePolicy, LocalPort, PairId, ParticipantId, Playout, Session,
-    Time, UndefinedCommands,
+    Admission, AllowList, Config, Event, InviteeId, InviteeState, JournalPolicy, LatePolicy,
+    LocalPort, PairId, ParticipantId, Persistence, Playout, RequestId, Session, SysExPolicy,
+    Target, Time, UndefinedCommands, Verdict,
 };
 use netmidi_wire::{
     ClockCount, ClockTicks, Control, Datagram, ExchangeKind, PacketBudget, RtpHeader, RtpTimestamp,
-    SeqNum,
+    SeqNum, Token,
 };
 
 use crate::peer::{ScriptedPeer, transmits};
@@ -50,6 +51,7 @@ pub fn session_script(data: &[u8]) {
     config.max_queued_answers = 8;
     config.max_queued_octets = 4096;
     config.max_sysex = 64;
+    config.max_invitees = 3;
     config.packet_budget = PacketBudget::MIN;
     let seed = script.octet();
     config.journal = policy(seed >> 6);
@@ -70,6 +72,7 @@ pub fn session_script(data: &[u8]) {
             config.late = LatePolicy::Drop { after: delay };
         }
     }
+    config.admission = admission(seed >> 2);
     let mut session = Session::new(config, u64::from(seed), Time::ZERO).unwrap();
     let mut peers: Vec<ScriptedPeer> = (0..6).map(ScriptedPeer::new).collect();
     // One that shares its host and port with another, one that shares its SSRC.
@@ -92,6 +95,10 @@ pub fn session_script(data: &[u8]) {
                 SocketAddr::from(([192, 0, 2, 99], 5004)),
             ),
         };
+        if op & 0x0F == 13 {
+            // What is decided or withdrawn below is what the application has heard of.
+            check.drain(&mut session);
+        }
         let datagram = match op & 0x0F {
             0 => peer.exchange(ExchangeKind::Invitation),
             1 => peer.exchange(ExchangeKind::End),
@@ -107,7 +114,7 @@ pub fn session_script(data: &[u8]) {
                 };
                 let time = ClockTicks(u64::from(script.octet()) << (script.octet() % 57));
                 let zero = ClockTicks(0);
-                let timestamps = match check.last_answer.get(&from) {
+                let timestamps = match check.answered.get(&from) {
                     // One that ends an exchange, mostly.
                     Some([first, second, _]) if count == ClockCount::Ck2 => {
                         [*first, *second, time.max(*first)]
@@ -150,12 +157,103 @@ pub fn session_script(data: &[u8]) {
                 }
                 continue;
             }
-            13 => {
-                if script.octet() == 0xFF {
+            13 => match script.octet() {
+                0xFF => {
                     session.close(now);
+                    continue;
                 }
-                continue;
-            }
+                what => match what % 10 {
+                    // We invite, at one address or two.
+                    0 | 1 => {
+                        let persistence = match script.octet() % 2 {
+                            0 => Persistence::Forever,
+                            _ => Persistence::Once,
+                        };
+                        let other = usize::from(script.octet()) % peers.len();
+                        let controls = [peers[who].control, peers[other].control];
+                        let targets: Vec<Target> = controls
+                            .iter()
+                            .filter_map(|it| Target::new(*it))
+                            .map(|it| it.from(pair))
+                            .collect();
+                        let count = 1 + usize::from(script.octet() % 2);
+                        let result = session.invite(now, &targets[..count], persistence);
+                        if let Ok(invitee) = result {
+                            assert!(check.invitees.insert(invitee), "{invitee} named twice");
+                        }
+                        check.drain(&mut session);
+                        continue;
+                    }
+                    2 => {
+                        let nth = usize::from(script.octet());
+                        if let Some(invitee) = check.nth_invitee(nth) {
+                            session.withdraw(now, invitee).expect("it is invited");
+                        }
+                        check.drain(&mut session);
+                        continue;
+                    }
+                    3 => {
+                        let nth = usize::from(script.octet());
+                        let target = Target::new(peers[who].control).map(|it| it.from(pair));
+                        if let (Some(invitee), Some(target)) = (check.nth_invitee(nth), target) {
+                            // Somebody else may be invited there.
+                            let _ = session.readdress(now, invitee, &[target]);
+                        }
+                        continue;
+                    }
+                    // OK or NO, with the token that was sent there last.
+                    4..=6 => {
+                        if let Some(token) = check.invited_with.get(&from) {
+                            peer.token = *token;
+                        }
+                        let kind = match script.octet() % 4 {
+                            0 => ExchangeKind::Rejected,
+                            _ => ExchangeKind::Accepted,
+                        };
+                        peer.exchange(kind)
+                    }
+                    // CK1 or CK2, as it should be.
+                    7 => {
+                        let asked = check.asked.get(&from).copied().unwrap_or(ClockTicks(0));
+                        let ours = ClockTicks(u64::from(script.octet()));
+                        peer.clock(ClockCount::Ck1, [asked, ours, ClockTicks(0)])
+                    }
+                    8 => {
+                        let unknown = [ClockTicks(0); 3];
+                        let answered = check.answered.get(&from).copied().unwrap_or(unknown);
+                        peer.clock(ClockCount::Ck2, answered)
+                    }
+                    // The application decides, or changes its mind.
+                    _ => {
+                        match script.octet() % 4 {
+                            0 => session.set_admission(now, admission(script.octet())),
+                            1 => {
+                                let policy = match script.octet() % 3 {
+                                    0 => SysExPolicy::Deliver,
+                                    1 => SysExPolicy::UpTo(8),
+                                    _ => SysExPolicy::Drop,
+                                };
+                                if let Some(id) = check.connected.first() {
+                                    let _ = session.set_sysex(now, *id, policy);
+                                }
+                            }
+                            verdict => {
+                                let verdict = match verdict {
+                                    2 => Verdict::Accept,
+                                    _ => Verdict::Refuse,
+                                };
+                                if let Some(request) = check.requests.pop_first() {
+                                    session
+                                        .decide(now, request, verdict)
+                                        .expect("what was not withdrawn can be decided");
+                                }
+                            }
+                        }
+                        check.drain(&mut session);
+                        continue;
+                    }
+                },
+            },
             15 => match script.octet() % 8 {
                 // Feedback about what was sent, in either half or in both.
                 0 | 1 => {
@@ -228,7 +326,11 @@ pub fn session_script(data: &[u8]) {
         if op & 0x08 == 0 {
             check.drain(&mut session);
         }
-        assert!(session.participants().count() <= 3, "too many participants");
+        // Those whom we invite come in beside.
+        assert!(
+            session.participants().count() <= 3 + 3,
+            "too many participants"
+        );
     }
     check.drain(&mut session);
     // Left alone, everything comes to rest.
@@ -250,6 +352,14 @@ pub fn session_script(data: &[u8]) {
     );
 }
 
+fn admission(octet: u8) -> Admission {
+    match octet % 4 {
+        0 | 1 => Admission::Everybody,
+        2 => Admission::Ask,
+        _ => Admission::Listed(AllowList::new().name("peer 1*")),
+    }
+}
+
 fn policy(octet: u8) -> JournalPolicy {
     match octet % 3 {
         0 => JournalPolicy::Auto,
@@ -265,8 +375,15 @@ struct Check {
     seen: BTreeSet<ParticipantId>,
     /// The number of the last packet that went to an address.
     last_sent: BTreeMap<SocketAddr, SeqNum>,
-    /// The last CK1 that went to an address.
-    last_answer: BTreeMap<SocketAddr, [ClockTicks; 3]>,
+    /// Those whom we invite.
+    invitees: BTreeSet<InviteeId>,
+    /// Tokens of the invitations that went to an address last.
+    invited_with: BTreeMap<SocketAddr, Token>,
+    /// What an address was asked last (CK0), and what would end the exchange that it began (CK2).
+    asked: BTreeMap<SocketAddr, ClockTicks>,
+    answered: BTreeMap<SocketAddr, [ClockTicks; 3]>,
+    /// What is to be decided.
+    requests: BTreeSet<RequestId>,
 }
 
 impl Check {
@@ -282,6 +399,11 @@ impl Check {
                 assert!(stats.journals_sent <= stats.packets_sent);
             }
         }
+    }
+
+    fn nth_invitee(&self, n: usize) -> Option<InviteeId> {
+        let n = n % self.invitees.len().max(1);
+        self.invitees.iter().nth(n).copied()
     }
 
     fn drain(&mut self, session: &mut Session) {
@@ -302,9 +424,21 @@ impl Check {
                 Ok(Datagram::Control(Control::Feedback(feedback))) => {
                     assert_eq!(feedback.low, 0);
                 }
+                Ok(Datagram::Control(Control::Exchange(exchange))) => {
+                    if exchange.kind == ExchangeKind::Invitation {
+                        self.invited_with.insert(transmit.to, exchange.token);
+                    }
+                }
                 Ok(Datagram::Control(Control::Clock(clock))) => {
-                    if clock.count == ClockCount::Ck1 {
-                        self.last_answer.insert(transmit.to, clock.timestamps);
+                    let [first, second, _] = clock.timestamps;
+                    match clock.count {
+                        ClockCount::Ck0 => {
+                            self.asked.insert(transmit.to, first);
+                        }
+                        ClockCount::Ck1 => {
+                            self.answered.insert(transmit.to, [first, second, first]);
+                        }
+                        ClockCount::Ck2 => {}
                     }
                 }
                 Ok(Datagram::Control(_)) => {}
@@ -349,6 +483,25 @@ impl Check {
                         "{participant} was not there"
                     );
                     assert!(packets > 0);
+                }
+                Event::Invited { request, .. } => {
+                    assert!(
+                        self.requests.insert(request),
+                        "{request} is asked about twice"
+                    );
+                    assert!(self.requests.len() <= 1, "too many requests");
+                }
+                Event::Withdrawn { request } => {
+                    assert!(
+                        self.requests.remove(&request),
+                        "{request} was not asked about"
+                    );
+                }
+                Event::Invitee { invitee, state } => {
+                    assert!(self.invitees.contains(&invitee), "{invitee} is not invited");
+                    if state == InviteeState::Ended {
+                        self.invitees.remove(&invitee);
+                    }
                 }
                 _ => {}
             }
