@@ -72,8 +72,8 @@ pub struct ClockEstimate {
 struct Sample {
     /// Between these the peer's clock minus ours was, in microseconds, not regarding the steps in
     /// which it moves.
-    low: i128,
-    high: i128,
+    low: i64,
+    high: i64,
     /// The middle of the round trip, on our clock.
     at: Time,
     /// Time on the way there and back, in microseconds.
@@ -85,7 +85,7 @@ impl Sample {
     /// round trip.
     fn bounds(&self, step: i128) -> (i128, i128) {
         let slack = (step + drifted(BURST_DRIFT, self.round_trip)) / 2 + 1;
-        (self.low - slack, self.high + slack)
+        (i128::from(self.low) - slack, i128::from(self.high) + slack)
     }
 }
 
@@ -118,8 +118,8 @@ impl Line {
 #[derive(Clone, Debug)]
 pub(crate) struct ClockSync {
     clock: WireClock,
-    /// The last CK0s we sent: when, and our timestamp.
-    asked: [Option<(Time, ClockTicks)>; OVERLAP],
+    /// When we sent the last CK0s.
+    asked: [Option<Time>; OVERLAP],
     next_question: usize,
     /// The last CK1s we sent: when, and the peer's first timestamp.
     answered: [Option<(Time, ClockTicks)>; OVERLAP],
@@ -162,7 +162,7 @@ impl ClockSync {
     pub(crate) fn question(&mut self, now: Time) -> [ClockTicks; 3] {
         let first = self.clock.ticks(now);
         if let Some(slot) = self.asked.get_mut(self.next_question) {
-            *slot = Some((now, first));
+            *slot = Some(now);
         }
         self.next_question = (self.next_question + 1) % OVERLAP;
         [first, ClockTicks(0), ClockTicks(0)]
@@ -177,16 +177,19 @@ impl ClockSync {
     ) -> Option<[ClockTicks; 3]> {
         let [first, second, _] = timestamps;
         let mut questions = self.asked.iter_mut();
-        let question = questions.find(|it| it.is_some_and(|(_, ours)| ours == first))?;
-        let (asked_at, _) = question.take()?;
+        let clock = self.clock;
+        let question = questions.find(|it| it.is_some_and(|at| clock.ticks(at) == first))?;
+        let asked_at = question.take()?;
         // The peer read its clock between our question and its answer.
         let theirs = micros(second);
+        let low = i64::try_from(theirs - i128::from(now.as_micros())).ok()?;
+        let high = i64::try_from(theirs - i128::from(asked_at.as_micros())).ok()?;
         self.read(second);
         self.take(
             now,
             Sample {
-                low: theirs - i128::from(now.as_micros()),
-                high: theirs - i128::from(asked_at.as_micros()),
+                low,
+                high,
                 at: middle(asked_at, now),
                 round_trip: between(asked_at, now),
             },
@@ -224,10 +227,11 @@ impl ClockSync {
         );
         let low = (micros(first) - ours).max(micros(third) - now_micros);
         let high = micros(third) - ours;
-        if third < first {
+        let bounds = (i64::try_from(low), i64::try_from(high));
+        let (Ok(low), Ok(high), false) = (bounds.0, bounds.1, third < first) else {
             // It was set meanwhile, or is none.
             return true;
-        }
+        };
         self.read(first);
         self.read(third);
         self.take(
