@@ -10,10 +10,16 @@ mod converge;
 mod features;
 mod fuzz;
 mod interop;
+mod inviting;
 mod lint;
+mod list;
 mod manifest;
 mod mido;
+mod music;
 mod nostd;
+mod peers;
+mod relay;
+mod sounding;
 mod stage;
 mod test;
 mod tshark;
@@ -36,7 +42,9 @@ Usage: cargo xtask [--strict] COMMAND
   test                  unit, property, simulation and doc tests
   converge [SCRIPTS]    that loss leaves no trace, with 10,000 scripts of 1,000 messages
   tshark [SEED]         tshark on 10,000 packets with journals of random sessions
-  interop [SEED]        npm rtpmidi against examples/server, and tshark on the capture
+  interop [SEED]        npm rtpmidi and pymidi with examples/server and examples/client, and
+                        tshark on captures of both
+  relay [SEED]          the two examples with a bad network between them
   fuzz [TARGET] [SECS]  one fuzz target or all, 20 seconds each unless told otherwise
   bench [NAME]          one criterion bench or all
 
@@ -84,6 +92,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
                 fuzz::check(&fuzz::targets()?, fuzz::CI_SECONDS)
             }));
             all.extend(interop(interop::new_seed()));
+            all.push(relay(interop::new_seed()));
             all
         }
         ["lint"] => {
@@ -101,6 +110,8 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["tshark", seed] => vec![tshark(number(seed)?)],
         ["interop"] => interop(interop::new_seed()),
         ["interop", seed] => interop(number(seed)?),
+        ["relay"] => vec![relay(interop::new_seed())],
+        ["relay", seed] => vec![relay(number(seed)?)],
         ["fuzz", rest @ ..] => vec![fuzz(rest)?],
         ["bench"] => vec![bench(None)?],
         ["bench", name] => vec![bench(Some(name))?],
@@ -143,8 +154,18 @@ fn tshark(seed: u32) -> Stage {
 fn interop(seed: u32) -> Vec<Stage> {
     vec![
         Stage::new("interop", move || interop::check(seed)),
-        Stage::new("capture", move || interop::check_capture(seed)),
+        Stage::new("reconnect", interop::check_reconnect),
+        Stage::new("inviting", move || inviting::check(seed)),
+        Stage::new("pymidi", move || inviting::check_pymidi(seed)),
+        Stage::new("capture", move || {
+            interop::check_capture(seed)?;
+            inviting::check_capture(seed)
+        }),
     ]
+}
+
+fn relay(seed: u32) -> Stage {
+    Stage::new("relay", move || relay::check(seed))
 }
 
 /// `fuzz`, `fuzz SECS`, `fuzz TARGET` or `fuzz TARGET SECS`.
@@ -216,6 +237,7 @@ mod tests {
             &["test", "x"],
             &["fuzz", "x"],
             &["interop", "x"],
+            &["relay", "x"],
             &["converge", "x"],
             &["tshark", "x"],
         ] {
