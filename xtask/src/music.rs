@@ -91,9 +91,9 @@ fn play(mut feed: Feed, seed: u32, orders: &Orders) -> Result<Played, Stop> {
             let channel = random.octet(4);
             lines.push(match random.below(10) {
                 0..4 => {
-                    let key = (channel, 30 + random.octet(60));
-                    if keys.contains_key(&key) {
-                        continue;
+                    let mut key = (channel, 30 + random.octet(60));
+                    while keys.contains_key(&key) {
+                        key.1 = 30 + random.octet(60);
                     }
                     let length = Duration::from_millis(30 + u64::from(random.below(700)));
                     keys.insert(key, now + length);
