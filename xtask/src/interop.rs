@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use crate::capture::{self, Capture};
 use crate::child::{Program, Read};
 use crate::mido;
-use crate::peers::{build, free_even_port, install_npm_peer, node, start_server};
+use crate::peers::{Host, build, free_even_port, install_npm_peer, node, start_server};
 use crate::stage::{Stop, Verdict, need};
 
 /// The name under which the peer joins.
@@ -51,7 +51,7 @@ pub(crate) fn check_capture(seed: u32) -> Verdict {
 /// the one before at once, from others it comes in beside it.
 pub(crate) fn check_reconnect() -> Verdict {
     let place = prepare()?;
-    let (mut server, control, _) = start_server(&place, LOCALHOST, &[])?;
+    let (mut server, control, _) = start_server(&place, Host::Here, LOCALHOST, &[])?;
     let (same_port, other_port) = (free_even_port()?, free_even_port()?);
     let start = |own_port: u16, ssrc: &str, notes: &[&str]| -> Result<Program, Stop> {
         let mut peer = node(&place, "holder.js");
@@ -137,7 +137,7 @@ fn scenario(
         place.display()
     );
     let options: &[&str] = if echo == Echo::On { &["--echo"] } else { &[] };
-    let (mut server, control, data) = start_server(place, LOCALHOST, options)?;
+    let (mut server, control, data) = start_server(place, Host::Here, LOCALHOST, options)?;
     let peer_port = free_even_port()?;
     let recording = match capture {
         Some(file) => {

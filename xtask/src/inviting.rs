@@ -13,7 +13,7 @@ use crate::child::{Feed, Program, Read};
 use crate::interop::{COUNT, LOCALHOST, read_hex, same, texts};
 use crate::list;
 use crate::peers::{
-    SOON, build, free_even_port, install_npm_peer, install_pymidi, node, start_client,
+    Host, SOON, build, free_even_port, install_npm_peer, install_pymidi, node, start_client,
 };
 use crate::stage::{Stop, Verdict, need, root};
 
@@ -60,6 +60,7 @@ pub(crate) fn check_pymidi(seed: u32) -> Verdict {
 
     let (mut client, mut feed) = start_client(
         &place,
+        Host::Here,
         SocketAddr::new(LOCALHOST.ip(), port),
         &["--name", CLIENT_NAME],
     )?;
@@ -132,6 +133,7 @@ fn scenario(place: &Path, seed: u32, capture: Option<&Path>) -> Verdict {
     let ours = SocketAddr::new(LOCALHOST.ip(), own_port).to_string();
     let (mut client, feed) = start_client(
         place,
+        Host::Here,
         SocketAddr::new(LOCALHOST.ip(), peer_port),
         &["--local", &ours, "--name", CLIENT_NAME],
     )?;

@@ -23,6 +23,7 @@ mod sounding;
 mod stage;
 mod test;
 mod tshark;
+mod veth;
 
 use std::env;
 use std::process::ExitCode;
@@ -45,6 +46,7 @@ Usage: cargo xtask [--strict] COMMAND
   interop [SEED]        npm rtpmidi and pymidi with examples/server and examples/client, and
                         tshark on captures of both
   relay [SEED]          the two examples with a bad network between them
+  veth [SEED]           the two examples as two hosts whose interfaces and addresses change
   fuzz [TARGET] [SECS]  one fuzz target or all, 20 seconds each unless told otherwise
   bench [NAME]          one criterion bench or all
 
@@ -93,6 +95,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
             }));
             all.extend(interop(interop::new_seed()));
             all.push(relay(interop::new_seed()));
+            all.push(veth(interop::new_seed()));
             all
         }
         ["lint"] => {
@@ -112,6 +115,8 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["interop", seed] => interop(number(seed)?),
         ["relay"] => vec![relay(interop::new_seed())],
         ["relay", seed] => vec![relay(number(seed)?)],
+        ["veth"] => vec![veth(interop::new_seed())],
+        ["veth", seed] => vec![veth(number(seed)?)],
         ["fuzz", rest @ ..] => vec![fuzz(rest)?],
         ["bench"] => vec![bench(None)?],
         ["bench", name] => vec![bench(Some(name))?],
@@ -166,6 +171,10 @@ fn interop(seed: u32) -> Vec<Stage> {
 
 fn relay(seed: u32) -> Stage {
     Stage::new("relay", move || relay::check(seed))
+}
+
+fn veth(seed: u32) -> Stage {
+    Stage::new("veth", move || veth::check(seed))
 }
 
 /// `fuzz`, `fuzz SECS`, `fuzz TARGET` or `fuzz TARGET SECS`.
@@ -238,6 +247,7 @@ mod tests {
             &["fuzz", "x"],
             &["interop", "x"],
             &["relay", "x"],
+            &["veth", "x"],
             &["converge", "x"],
             &["tshark", "x"],
         ] {

@@ -143,6 +143,8 @@ pub(crate) struct Listener {
     sounding: Sounding,
     /// How many lines of each kind it printed.
     kinds: BTreeMap<String, usize>,
+    /// Sessions that it has just now. Two, for a moment, when the client comes in from elsewhere.
+    sessions: usize,
 }
 
 impl Listener {
@@ -151,6 +153,7 @@ impl Listener {
             server,
             sounding: Sounding::default(),
             kinds: BTreeMap::new(),
+            sessions: 0,
         }
     }
 
@@ -162,6 +165,7 @@ impl Listener {
     pub(crate) fn replace(&mut self, server: Program) {
         self.server = server;
         self.sounding = Sounding::default();
+        self.sessions = 0;
     }
 
     /// Listens for so long.
@@ -234,7 +238,12 @@ impl Listener {
     fn hear<'l>(&mut self, line: &'l Line) -> Result<&'l str, Stop> {
         let kind = self.sounding.play_line(&line.text);
         *self.kinds.entry(kind.to_owned()).or_default() += 1;
-        if kind == "disconnected" && !self.sounding.is_silent() {
+        match kind {
+            "connected" => self.sessions += 1,
+            "disconnected" => self.sessions = self.sessions.saturating_sub(1),
+            _ => {}
+        }
+        if self.sessions == 0 && !self.sounding.is_silent() {
             let keys: Vec<_> = self.sounding.keys().collect();
             return Err(format!("nobody is there, and {keys:?} are down").into());
         }

@@ -26,18 +26,37 @@ pub(crate) fn build() -> Result<PathBuf, Stop> {
     Ok(place)
 }
 
+/// Where a program is started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Host<'n> {
+    /// On this machine as it is.
+    Here,
+    /// In the network namespace of this name.
+    Namespace(&'n str),
+}
+
 /// One of our example programs.
-pub(crate) fn example(name: &str) -> Command {
-    Command::new(target_dir().join("debug/examples").join(name))
+fn example(host: Host<'_>, name: &str) -> Command {
+    let program = target_dir().join("debug/examples").join(name);
+    match host {
+        Host::Here => Command::new(program),
+        Host::Namespace(namespace) => {
+            // `ip` becomes the program: their process ids are the same.
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", namespace]).arg(program);
+            command
+        }
+    }
 }
 
 /// Starts the example server and reads its ports, control and data, from its first line.
 pub(crate) fn start_server(
     place: &Path,
+    host: Host<'_>,
     listen: SocketAddr,
     options: &[&str],
 ) -> Result<(Program, SocketAddr, SocketAddr), Stop> {
-    let mut command = example("server");
+    let mut command = example(host, "server");
     command.args(["--listen", &listen.to_string(), "--name", SERVER_NAME]);
     command.args(options);
     let log = place.join(format!("server-{}.log", family(listen.ip())));
@@ -51,10 +70,11 @@ pub(crate) fn start_server(
 /// Starts the example client, which sends the lines that it is fed.
 pub(crate) fn start_client(
     place: &Path,
+    host: Host<'_>,
     connect: SocketAddr,
     options: &[&str],
 ) -> Result<(Program, Feed), Stop> {
-    let mut command = example("client");
+    let mut command = example(host, "client");
     command.args(["--connect", &connect.to_string(), "--stdin"]);
     command.args(options);
     let log = place.join(format!("client-{}.log", family(connect.ip())));

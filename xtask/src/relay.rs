@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use crate::child::{Feed, Program, Read};
 use crate::music::{Listener, Player};
-use crate::peers::{SOON, build, family, start_client, start_server};
+use crate::peers::{Host, SOON, build, family, start_client, start_server};
 use crate::stage::{Stop, Verdict, cargo, run, target_dir};
 
 /// Loss in percent, delay in ms, up to so many ms more, duplicates in percent.
@@ -73,9 +73,9 @@ fn scenario(place: &Path, ip: IpAddr, seed: u32) -> Result<String, Stop> {
             "this machine has no {ip} (bring the interface lo up)"
         )));
     }
-    let (server, control, _) = start_server(place, any, &[])?;
+    let (server, control, _) = start_server(place, Host::Here, any, &[])?;
     let mut relay = Relay::start(place, any, control, seed)?;
-    let (mut client, feed) = start_client(place, relay.control, &["--name", "player"])?;
+    let (mut client, feed) = start_client(place, Host::Here, relay.control, &["--name", "player"])?;
     client.line_with("connected: ", SOON)?;
     relay.order(BAD)?;
     let player = Player::start(feed, seed);
@@ -99,7 +99,7 @@ fn scenario(place: &Path, ip: IpAddr, seed: u32) -> Result<String, Stop> {
     listener.server().signal("KILL")?;
     relay.order(LOSSLESS)?;
     thread::sleep(GONE);
-    let (server, _, _) = start_server(place, control, &[])?;
+    let (server, _, _) = start_server(place, Host::Here, control, &[])?;
     let restarted = Instant::now();
     listener.replace(server);
     let after_restart = listener.until_midi("after the server was killed", restarted, BACK)?;
