@@ -61,7 +61,7 @@ pub(crate) fn check_pymidi(seed: u32) -> Verdict {
     let (mut client, mut feed) = start_client(
         &place,
         Host::Here,
-        SocketAddr::new(LOCALHOST.ip(), port),
+        &SocketAddr::new(LOCALHOST.ip(), port).to_string(),
         &["--name", CLIENT_NAME],
     )?;
     client.line_with("connected: ", SOON)?;
@@ -134,7 +134,7 @@ fn scenario(place: &Path, seed: u32, capture: Option<&Path>) -> Verdict {
     let (mut client, feed) = start_client(
         place,
         Host::Here,
-        SocketAddr::new(LOCALHOST.ip(), peer_port),
+        &SocketAddr::new(LOCALHOST.ip(), peer_port).to_string(),
         &["--local", &ours, "--name", CLIENT_NAME],
     )?;
     client.line_with(&format!("connected: {PEER_NAME} (ssrc 0x"), SOON)?;

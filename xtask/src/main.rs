@@ -7,6 +7,7 @@ mod bench;
 mod capture;
 mod child;
 mod converge;
+mod discovery;
 mod features;
 mod fuzz;
 mod interop;
@@ -16,6 +17,7 @@ mod list;
 mod manifest;
 mod mido;
 mod music;
+mod netns;
 mod nostd;
 mod peers;
 mod relay;
@@ -47,6 +49,7 @@ Usage: cargo xtask [--strict] COMMAND
                         tshark on captures of both
   relay [SEED]          the two examples with a bad network between them
   veth [SEED]           the two examples as two hosts whose interfaces and addresses change
+  discovery             avahi and netmidi-discovery find each other, in network namespaces
   fuzz [TARGET] [SECS]  one fuzz target or all, 20 seconds each unless told otherwise
   bench [NAME]          one criterion bench or all
 
@@ -96,6 +99,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
             all.extend(interop(interop::new_seed()));
             all.push(relay(interop::new_seed()));
             all.push(veth(interop::new_seed()));
+            all.push(discovery());
             all
         }
         ["lint"] => {
@@ -111,6 +115,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["converge", scripts] => vec![converge(number(scripts)?)],
         ["tshark"] => vec![tshark(interop::new_seed())],
         ["tshark", seed] => vec![tshark(number(seed)?)],
+        ["discovery"] => vec![discovery()],
         ["interop"] => interop(interop::new_seed()),
         ["interop", seed] => interop(number(seed)?),
         ["relay"] => vec![relay(interop::new_seed())],
@@ -175,6 +180,10 @@ fn relay(seed: u32) -> Stage {
 
 fn veth(seed: u32) -> Stage {
     Stage::new("veth", move || veth::check(seed))
+}
+
+fn discovery() -> Stage {
+    Stage::new("discovery", discovery::check)
 }
 
 /// `fuzz`, `fuzz SECS`, `fuzz TARGET` or `fuzz TARGET SECS`.
@@ -245,6 +254,7 @@ mod tests {
             &["nonsense"][..],
             &["test", "x"],
             &["fuzz", "x"],
+            &["discovery", "x"],
             &["interop", "x"],
             &["relay", "x"],
             &["veth", "x"],

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::child::{Feed, Program, Read};
+use crate::netns::Namespace;
 use crate::stage::{Stop, Verdict, cargo, need, root, run, target_dir, works};
 
 /// How long a program may take to start, or to say what it is about to say.
@@ -31,8 +32,8 @@ pub(crate) fn build() -> Result<PathBuf, Stop> {
 pub(crate) enum Host<'n> {
     /// On this machine as it is.
     Here,
-    /// In the network namespace of this name.
-    Namespace(&'n str),
+    /// In a network namespace.
+    In(&'n Namespace),
 }
 
 /// One of our example programs.
@@ -40,12 +41,7 @@ fn example(host: Host<'_>, name: &str) -> Command {
     let program = target_dir().join("debug/examples").join(name);
     match host {
         Host::Here => Command::new(program),
-        Host::Namespace(namespace) => {
-            // `ip` becomes the program: their process ids are the same.
-            let mut command = Command::new("ip");
-            command.args(["netns", "exec", namespace]).arg(program);
-            command
-        }
+        Host::In(namespace) => namespace.command(program),
     }
 }
 
@@ -71,13 +67,15 @@ pub(crate) fn start_server(
 pub(crate) fn start_client(
     place: &Path,
     host: Host<'_>,
-    connect: SocketAddr,
+    connect: &str,
     options: &[&str],
 ) -> Result<(Program, Feed), Stop> {
     let mut command = example(host, "client");
-    command.args(["--connect", &connect.to_string(), "--stdin"]);
+    command.args(["--connect", connect, "--stdin"]);
     command.args(options);
-    let log = place.join(format!("client-{}.log", family(connect.ip())));
+    // Those of one run that go on side by side differ in this.
+    let family = if connect.starts_with('[') { "v6" } else { "v4" };
+    let log = place.join(format!("client-{family}.log"));
     Program::start_fed("the client", &mut command, Read::Stdout, &log)
 }
 

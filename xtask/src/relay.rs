@@ -75,7 +75,12 @@ fn scenario(place: &Path, ip: IpAddr, seed: u32) -> Result<String, Stop> {
     }
     let (server, control, _) = start_server(place, Host::Here, any, &[])?;
     let mut relay = Relay::start(place, any, control, seed)?;
-    let (mut client, feed) = start_client(place, Host::Here, relay.control, &["--name", "player"])?;
+    let (mut client, feed) = start_client(
+        place,
+        Host::Here,
+        &relay.control.to_string(),
+        &["--name", "player"],
+    )?;
     client.line_with("connected: ", SOON)?;
     relay.order(BAD)?;
     let player = Player::start(feed, seed);

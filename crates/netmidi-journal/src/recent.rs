@@ -146,6 +146,8 @@ pub(crate) const fn item_bit(item: u8) -> u128 {
 }
 
 impl<T: Copy> Recent<T> {
+    const FEW: usize = 4;
+
     pub(crate) const fn new() -> Self {
         Self {
             members: 0,
@@ -188,6 +190,15 @@ impl<T: Copy> Recent<T> {
             value,
             more,
         });
+    }
+
+    /// Takes memory for so many at once, where it would need more than for a few: what comes later
+    /// needs none then.
+    pub(crate) fn expect(&mut self, many: usize) {
+        let len = self.items.len();
+        if len == self.items.capacity() && (Self::FEW..many).contains(&len) {
+            self.items.reserve_exact(many - len);
+        }
     }
 
     pub(crate) fn remove(&mut self, number: u8) {

@@ -247,14 +247,13 @@ impl ClockSync {
         let line = self.line?;
         // A clock shows the step that has begun: it is half a step further, on average.
         let offset = line.offset(now) + self.step() / 2;
-        let samples = self.samples.iter().flatten();
-        let round_trip = samples.map(|it| it.round_trip).min().unwrap_or_default();
+        let round_trip = self.round_trip().unwrap_or_default();
         Some(ClockEstimate {
             offset: i64::try_from(offset).unwrap_or(if offset < 0 { i64::MIN } else { i64::MAX }),
             uncertainty: duration(line.error(now)),
             drift_ppb: i32::try_from(line.drift).unwrap_or_default(),
-            round_trip: Duration::from_micros(round_trip),
-            latency: Duration::from_micros(round_trip / 2),
+            round_trip,
+            latency: round_trip / 2,
             exchanges: self.exchanges,
             age: now.since(self.last_at),
         })
@@ -263,9 +262,7 @@ impl ClockSync {
     /// The shortest round trip lately.
     pub(crate) fn round_trip(&self) -> Option<Duration> {
         let samples = self.samples.iter().flatten();
-        samples
-            .map(|it| Duration::from_micros(it.round_trip))
-            .min()
+        samples.map(|it| Duration::from_micros(it.round_trip)).min()
     }
 
     /// Whether there was an exchange.

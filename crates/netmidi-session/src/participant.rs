@@ -5,11 +5,11 @@ use alloc::string::String;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-use netmidi_journal::{Arrival as Place, Joined, Journal, Repairer, RepairerConfig};
+use netmidi_journal::{Arrival as Place, Joined, Journal, Repairer, RepairerConfig, Snapshot};
 use netmidi_message::{ChannelMessage, Message};
 use netmidi_wire::{
-    ClockTicks, Command, CommandSection, RtpHeader, RtpPacket, RtpTimestamp, SegmentKind, SeqNum, Ssrc,
-    Token,
+    ClockTicks, Command, CommandSection, RtpHeader, RtpPacket, RtpTimestamp, SegmentKind, SeqNum,
+    Ssrc, Token,
 };
 
 use crate::clock_sync::ClockSync;
@@ -27,6 +27,11 @@ use crate::transmit::{LocalPort, PairId};
 
 /// So many packets of ours may be on the way to a peer, or its answers on the way back.
 const MAX_IN_FLIGHT: i16 = 64;
+
+/// An invitation to us so soon after ours was accepted has crossed it on the way, ...
+const SIMULTANEOUS: Duration = Duration::from_secs(5);
+/// ... and no longer after it when the peer has answered something since.
+const OVERTAKEN: Duration = Duration::from_millis(250);
 
 /// What identifies a peer: its SSRC at its host. Another host with the same SSRC is another peer,
 /// so nobody can speak for a participant from elsewhere.
@@ -95,6 +100,33 @@ pub(crate) enum Stage {
     },
 }
 
+/// The application did not poll, and has missed what this participant did since.
+#[derive(Debug)]
+struct Behind {
+    /// What the application holds.
+    snapshot: Snapshot,
+    /// Events that were dropped.
+    dropped: u64,
+}
+
+/// Where messages go, and what is counted of them.
+struct Sink<'a> {
+    stats: &'a mut ParticipantStats,
+    playout: &'a mut Buffer,
+    behind: &'a mut Option<Box<Behind>>,
+}
+
+/// The sink of a participant, with its repairer left free.
+macro_rules! sink {
+    ($participant:expr) => {
+        Sink {
+            stats: &mut $participant.stats,
+            playout: &mut $participant.playout,
+            behind: &mut $participant.behind,
+        }
+    };
+}
+
 /// One peer's life in the session.
 #[derive(Debug)]
 pub(crate) struct Participant {
@@ -133,6 +165,7 @@ pub(crate) struct Participant {
     playout: Buffer,
     jitter: Jitter,
     repairer: Repairer,
+    behind: Option<Box<Behind>>,
     /// The last gap, if no journal has come since it showed: the packet that showed it, and how many
     /// were missing.
     unrepaired: Option<(SeqNum, u16)>,
@@ -205,6 +238,7 @@ impl Participant {
             playout: Buffer::new(config.playout),
             jitter: Jitter::default(),
             repairer: Repairer::new(repairer_config(config)),
+            behind: None,
             unrepaired: None,
         }
     }
@@ -255,6 +289,15 @@ impl Participant {
             config.silence_timeout
         };
         soon.min(config.silence_timeout)
+    }
+
+    /// Whether an invitation that comes from it now may be from before it accepted ours.
+    ///
+    /// Once it lives in the session it has no reason to invite us, but that it has lost it.
+    pub(crate) fn may_have_crossed(&self, now: Time) -> bool {
+        let answers = self.questions.is_some_and(|it| it.is_answering());
+        let limit = if answers { OVERTAKEN } else { SIMULTANEOUS };
+        now.since(self.joined_at) < limit
     }
 
     /// Whether a datagram from this address can be this participant's.
@@ -408,6 +451,14 @@ impl Participant {
         timing: Timing,
         out: &mut Outlet<'_>,
     ) -> bool {
+        if self.behind.is_none() && out.events.is_full() {
+            // What the application holds from now on until it has caught up.
+            self.behind = Some(Box::new(Behind {
+                snapshot: self.repairer.snapshot(),
+                dropped: 0,
+            }));
+            out.events.fall_behind(out.id);
+        }
         let mut missing = None;
         let place = match self.sequence.observe(header.seq, header.timestamp) {
             Arrival::InOrder => Place::InOrder,
@@ -473,7 +524,13 @@ impl Participant {
                 packets: missing.into(),
                 covered,
             };
-            self.stats.played_early += self.playout.emit(None, 0, || lost, out);
+            match &mut self.behind {
+                Some(behind) => {
+                    behind.dropped += 1;
+                    out.events.drop_one();
+                }
+                None => self.stats.played_early += self.playout.emit(None, 0, || lost, out),
+            }
         }
         let mut urgent = matches!(place, Place::Gap | Place::Restarted);
         for timed in section.commands() {
@@ -484,8 +541,7 @@ impl Participant {
             match command {
                 Command::Message(message) => {
                     self.repairer.observe(timed.timestamp, message);
-                    let (stats, playout) = (&mut self.stats, &mut self.playout);
-                    deliver(stats, playout, timing, at, Origin::Live, message, out);
+                    sink!(self).deliver(timing, at, Origin::Live, message, out);
                 }
                 Command::SysEx(segment) => {
                     urgent |= segment.kind() != SegmentKind::Whole;
@@ -494,8 +550,7 @@ impl Participant {
                     match joined {
                         Joined::Whole(sysex) => {
                             let message = sysex.into();
-                            let (stats, playout) = (&mut self.stats, &mut self.playout);
-                            deliver(stats, playout, timing, at, Origin::Live, message, out);
+                            sink!(self).deliver(timing, at, Origin::Live, message, out);
                         }
                         Joined::TooLong => self.stats.sysex_too_long += 1,
                         Joined::Abandoned => self.stats.sysex_abandoned += 1,
@@ -519,22 +574,22 @@ impl Participant {
         let received = timing.received;
         let at = self.plausible(received, header.timestamp, out.config);
         let at = at.unwrap_or(received) + timing.delay.unwrap_or_default();
-        let (stats, playout) = (&mut self.stats, &mut self.playout);
+        let mut sink = sink!(self);
         let salvaged = section.journal().and_then(|octets| {
             let salvaged = Journal::salvage(octets);
             let damaged = salvaged.as_ref().map_or(true, |it| it.damage.is_some());
-            stats.journals_damaged += u64::from(damaged);
+            sink.stats.journals_damaged += u64::from(damaged);
             salvaged.ok()
         });
         let repair = self
             .repairer
             .repair(salvaged.as_ref(), section, &mut |message| {
-                stats.messages_repaired += 1;
-                deliver(stats, playout, timing, at, Origin::Repaired, message, out);
+                sink.stats.messages_repaired += 1;
+                sink.deliver(timing, at, Origin::Repaired, message, out);
             });
-        stats.notes_skipped += u64::from(repair.notes_skipped);
-        stats.sysex_lost += u64::from(repair.sysex_lost);
-        stats.uncovered_losses += u64::from(repair.uncovered);
+        self.stats.notes_skipped += u64::from(repair.notes_skipped);
+        self.stats.sysex_lost += u64::from(repair.sysex_lost);
+        self.stats.uncovered_losses += u64::from(repair.uncovered);
         !repair.uncovered
     }
 
@@ -562,8 +617,7 @@ impl Participant {
             if self.repairer.late(header.seq, timed.timestamp, message) {
                 let at = self.due(timing, timed.timestamp, out.config);
                 self.stats.messages_late += 1;
-                let (stats, playout) = (&mut self.stats, &mut self.playout);
-                deliver(stats, playout, timing, at, Origin::Live, message, out);
+                sink!(self).deliver(timing, at, Origin::Live, message, out);
             }
         }
     }
@@ -572,17 +626,50 @@ impl Participant {
     /// itself.
     pub(crate) fn silence(&mut self, out: &mut Outlet<'_>) {
         self.release_all(out);
-        if !out.config.silence_on_leave {
-            return;
+        let silence = out.config.silence_on_leave;
+        if self.behind.is_some() {
+            if silence {
+                // Not what the application hears: it holds what it heard last.
+                self.repairer.silence(&mut |_| {});
+            }
+            let origin = if silence {
+                Origin::Silence
+            } else {
+                Origin::Restored
+            };
+            self.restore(origin, out);
+        } else if silence {
+            let now = Timing::at(out.now);
+            let mut sink = sink!(self);
+            self.repairer.silence(&mut |message| {
+                sink.deliver(now, out.now, Origin::Silence, message, out);
+            });
         }
-        let now = Timing {
-            received: out.now,
-            delay: None,
+    }
+
+    /// Takes the application, which has missed something, to the state that the peer's instrument is
+    /// in now.
+    pub(crate) fn catch_up(&mut self, out: &mut Outlet<'_>) {
+        self.restore(Origin::Restored, out);
+    }
+
+    fn restore(&mut self, origin: Origin, out: &mut Outlet<'_>) {
+        let Some(behind) = self.behind.take() else {
+            return;
         };
-        let (stats, playout) = (&mut self.stats, &mut self.playout);
-        self.repairer.silence(&mut |message| {
-            deliver(stats, playout, now, out.now, Origin::Silence, message, out);
+        if behind.dropped > 0 {
+            let overflow = Event::Overflow {
+                participant: out.id,
+                dropped: behind.dropped,
+            };
+            self.stats.played_early += self.playout.emit(None, 0, || overflow, out);
+        }
+        let now = Timing::at(out.now);
+        let mut sink = sink!(self);
+        let restored = self.repairer.restore(&behind.snapshot, &mut |message| {
+            sink.deliver(now, out.now, origin, message, out);
         });
+        self.stats.sysex_missed += restored.sysex_missed;
     }
 
     /// When a command is to be played, on our clock.
@@ -611,47 +698,51 @@ impl Participant {
     }
 }
 
-/// A message for the application.
-fn deliver(
-    stats: &mut ParticipantStats,
-    playout: &mut Buffer,
-    timing: Timing,
-    at: Time,
-    origin: Origin,
-    message: Message<'_>,
-    out: &mut Outlet<'_>,
-) {
-    if message.is_undefined() && out.config.undefined == UndefinedCommands::Drop {
-        stats.undefined_dropped += 1;
-        return;
-    }
-    if at < out.now && origin != Origin::Silence {
-        if is_note_on(&message) && playout::is_too_late(out.config.late, out.now, at) {
-            stats.overdue_dropped += 1;
+impl Sink<'_> {
+    /// A message for the application.
+    fn deliver(
+        &mut self,
+        timing: Timing,
+        at: Time,
+        origin: Origin,
+        message: Message<'_>,
+        out: &mut Outlet<'_>,
+    ) {
+        let stats = &mut *self.stats;
+        if message.is_undefined() && out.config.undefined == UndefinedCommands::Drop {
+            stats.undefined_dropped += 1;
             return;
         }
-        stats.overdue += u64::from(timing.delay.is_some());
-    }
-    stats.messages_received += 1;
-    let octets = match message {
-        Message::SysEx(sysex) => sysex.data().len(),
-        Message::Undefined(undefined) => undefined.data().len(),
-        _ => 0,
-    };
-    let participant = out.id;
-    let event = || Event::Message {
-        participant,
-        at,
-        message: message.to_buf(),
-        origin,
-    };
-    match origin {
-        Origin::Live | Origin::Repaired => {
-            // With no delay it is told when it is due, and not held until then.
-            let due = timing.delay.map(|_| at);
-            stats.played_early += playout.emit(due, octets, event, out);
+        let is_new = matches!(origin, Origin::Live | Origin::Repaired);
+        if is_new && at < out.now {
+            if is_note_on(&message) && playout::is_too_late(out.config.late, out.now, at) {
+                stats.overdue_dropped += 1;
+                return;
+            }
+            stats.overdue += u64::from(timing.delay.is_some());
         }
-        Origin::Silence => out.events.push_silence(event),
+        if is_new && let Some(behind) = &mut *self.behind {
+            behind.dropped += 1;
+            out.events.drop_one();
+            return;
+        }
+        stats.messages_received += 1;
+        stats.messages_restored += u64::from(origin == Origin::Restored);
+        let octets = match message {
+            Message::SysEx(sysex) => sysex.data().len(),
+            Message::Undefined(undefined) => undefined.data().len(),
+            _ => 0,
+        };
+        let participant = out.id;
+        let event = || Event::Message {
+            participant,
+            at,
+            message: message.to_buf(),
+            origin,
+        };
+        // With no delay it is told when it is due, and not held until then.
+        let due = timing.delay.map(|_| at);
+        stats.played_early += self.playout.emit(due, octets, event, out);
     }
 }
 

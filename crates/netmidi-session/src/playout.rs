@@ -37,6 +37,16 @@ pub(crate) struct Timing {
     pub(crate) delay: Option<Duration>,
 }
 
+impl Timing {
+    /// Something of ours, now.
+    pub(crate) const fn at(now: Time) -> Self {
+        Self {
+            received: now,
+            delay: None,
+        }
+    }
+}
+
 /// Where events go, and what is known when they are made.
 #[derive(Debug)]
 pub(crate) struct Outlet<'a> {
@@ -232,7 +242,7 @@ impl Buffer {
     ) -> u64 {
         let due = due.unwrap_or(out.now);
         if self.messages.is_empty() && due <= out.now {
-            out.events.push_bounded(octets, event);
+            out.events.push(event());
             return 0;
         }
         self.wait(due, octets, event(), out)
@@ -269,7 +279,7 @@ impl Buffer {
     fn pop_message(&mut self, out: &mut Outlet<'_>) {
         if let Some(Waiting { octets, event, .. }) = self.messages.pop_front() {
             self.message_octets -= octets;
-            out.events.push_bounded(octets, || event);
+            out.events.push(event);
         }
     }
 }

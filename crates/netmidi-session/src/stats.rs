@@ -118,6 +118,11 @@ pub struct ParticipantStats {
     pub uncovered_losses: u64,
     /// Messages delivered to put right what lost packets did.
     pub messages_repaired: u64,
+    /// Messages that restored the state of an application that had missed some
+    /// ([`Event::Overflow`](crate::Event::Overflow)).
+    pub messages_restored: u64,
+    /// System exclusive messages that an application missed for good, because it polled too slowly.
+    pub sysex_missed: u64,
     /// Lost note-ons that were too old to be played when the loss showed.
     pub notes_skipped: u64,
     /// System exclusive messages that were lost for good.

@@ -341,20 +341,37 @@ fn a_queue_that_does_not_drain_is_bounded() {
 
 #[test]
 fn an_overflow_of_events_is_told() {
-    let (mut session, mut peer, _) = joined_with(|config| config.max_queued_events = 3);
-    let note = Message::parse(&[0x90, 60, 100]).unwrap();
-    for _ in 0..5 {
+    let (mut session, mut peer, id) = joined_with(|config| config.max_queued_events = 3);
+    for note in 60..65 {
+        let octets = [0x90, note, 100];
+        let note = Message::parse(&octets).unwrap();
         peer.play(&mut session, Time::ZERO, &[note]);
     }
     let events = events(&mut session);
-    assert_eq!(events.len(), 4);
-    assert_eq!(events[3], Event::Overflow { dropped: 2 });
+    let overflow = Event::Overflow {
+        participant: id,
+        dropped: 2,
+    };
+    assert_eq!(events[3], overflow);
     assert_eq!(session.stats().events_dropped, 2);
+    // The notes that sound and were not told.
+    let restored: Vec<Vec<u8>> = events[4..]
+        .iter()
+        .map(|event| match event {
+            Event::Message {
+                message,
+                origin: Origin::Restored,
+                ..
+            } => message.as_message().to_vec(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(restored, [[0x90, 63, 100], [0x90, 64, 100]]);
 }
 
 #[test]
 fn events_with_much_data_are_bounded_by_their_octets() {
-    let (mut session, mut peer, _) = joined_with(|config| config.max_queued_event_octets = 250);
+    let (mut session, mut peer, id) = joined_with(|config| config.max_queued_event_octets = 250);
     let data = [0x55; 100];
     let dump = Message::from(SysEx::new(&data).unwrap());
     let note = Message::parse(&[0x90, 60, 100]).unwrap();
@@ -363,9 +380,13 @@ fn events_with_much_data_are_bounded_by_their_octets() {
     }
     let events = events(&mut session);
     assert_eq!(events.len(), 5);
-    assert_eq!(events[2], Event::Overflow { dropped: 1 });
-    assert!(matches!(&events[3], Event::Message { message, .. } if *message == note));
-    assert_eq!(events[4], Event::Overflow { dropped: 1 });
+    let overflow = Event::Overflow {
+        participant: id,
+        dropped: 2,
+    };
+    assert_eq!(events[3], overflow);
+    // The dump is lost, the note is not.
+    assert!(matches!(&events[4], Event::Message { message, .. } if *message == note));
     // What was taken makes room; and one message alone is always let through.
     let data = [0x55; 1000];
     peer.play(

@@ -214,7 +214,7 @@ fn an_overflow_is_told_where_it_happened() {
     let told: u64 = seen
         .iter()
         .map(|event| match event {
-            Event::Overflow { dropped } => *dropped,
+            Event::Overflow { dropped, .. } => *dropped,
             _ => 0,
         })
         .sum();

@@ -5,6 +5,7 @@ use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use netmidi_message::Message;
 use netmidi_session::{
@@ -235,6 +236,8 @@ pub struct Net {
     wire: Link<Flight>,
     wakes: BTreeSet<(Time, HostId)>,
     dirty: Vec<HostId>,
+    /// Whose session is timed, and how long it took up to now.
+    watched: Option<(HostId, Duration)>,
     rounds: u32,
     trace: bool,
 }
@@ -265,6 +268,7 @@ impl Net {
             wire,
             wakes: BTreeSet::new(),
             dirty: Vec::new(),
+            watched: None,
             rounds: 0,
             trace: std::env::var_os("NETMIDI_TRACE").is_some(),
         }
@@ -503,8 +507,16 @@ impl Net {
     /// # Panics
     /// When the session refuses it.
     pub fn readdress(&mut self, host: HostId, peer: HostId) {
+        self.mislead(host, peer, peer);
+    }
+
+    /// Tells the session of one host that another that it invites is to be found where `at` is.
+    ///
+    /// # Panics
+    /// When the session refuses it.
+    pub fn mislead(&mut self, host: HostId, peer: HostId, at: HostId) {
         self.note(host, format_args!("hears where host {} is", peer.0));
-        let (now, target) = (self.local(host), self.target(peer));
+        let (now, target) = (self.local(host), self.target(at));
         let it = self.host_mut(host);
         if let (Some(session), Some(Some(invitee))) = (&mut it.session, it.invites.get(&peer)) {
             session.readdress(now, *invitee, &[target]).unwrap();
@@ -576,6 +588,17 @@ impl Net {
         Some(SocketAddr::new(self.public(host), number))
     }
 
+    /// Times the session of a host from now on.
+    pub const fn watch(&mut self, host: HostId) {
+        self.watched = Some((host, Duration::ZERO));
+    }
+
+    /// How long the session that is watched took to do what it did, in real time.
+    #[must_use]
+    pub fn spent(&self) -> Duration {
+        self.watched.map_or(Duration::ZERO, |(_, spent)| spent)
+    }
+
     // Time.
 
     /// Now, in simulated time.
@@ -640,10 +663,11 @@ impl Net {
         if let Some(flight) = self.wire.receive(self.now) {
             self.deliver(&flight);
         } else if let Some((_, host)) = wake {
-            let now = self.local(host);
+            let (now, watch) = (self.local(host), self.stopwatch(host));
             if let Some(session) = &mut self.host_mut(host).session {
                 session.handle_timeout(now);
             }
+            self.stop(watch);
             self.touch(host);
         }
         self.drain();
@@ -658,6 +682,7 @@ impl Net {
             return;
         }
         let (now, trace) = (self.local(to), self.trace);
+        let watch = self.stopwatch(to);
         let at = self.now;
         let it = self.host_mut(to);
         let number = flight.to.port();
@@ -683,6 +708,7 @@ impl Net {
             port,
         };
         session.handle_datagram(now, local, flight.from, &flight.octets);
+        self.stop(watch);
         self.touch(to);
     }
 
@@ -691,10 +717,15 @@ impl Net {
         let mut out = Vec::new();
         while let Some(host) = self.dirty.pop() {
             self.host_mut(host).dirty = false;
-            while !self.host(host).asleep
-                && let Some(session) = &mut self.host_mut(host).session
-                && let Some(transmit) = session.poll_transmit(&mut out)
-            {
+            loop {
+                let watch = self.stopwatch(host);
+                let it = self.host_mut(host);
+                let session = it.session.as_mut().filter(|_| !it.asleep);
+                let transmit = session.and_then(|it| it.poll_transmit(&mut out));
+                self.stop(watch);
+                let Some(transmit) = transmit else {
+                    break;
+                };
                 self.transmit(host, transmit.from.port, transmit.to, out.clone());
             }
             let (at, trace) = (self.now, self.trace);
@@ -755,6 +786,17 @@ impl Net {
             octets,
         };
         self.wire.send(self.now, flight);
+    }
+
+    fn stopwatch(&self, host: HostId) -> Option<Instant> {
+        let watched = self.watched.filter(|(it, _)| *it == host);
+        watched.map(|_| Instant::now())
+    }
+
+    fn stop(&mut self, stopwatch: Option<Instant>) {
+        if let (Some(since), Some((_, spent))) = (stopwatch, &mut self.watched) {
+            *spent += since.elapsed();
+        }
     }
 
     /// This host has to be looked at before time passes.

@@ -235,6 +235,7 @@ impl Endpoint {
                     state,
                 });
             }
+            Told::NotSentUntold { count } => return Some(Event::NotSentUntold { count }),
             Told::NotSent { to, error } => {
                 return Some(Event::NotSent {
                     peer: self.peer(to)?,
@@ -270,7 +271,13 @@ impl Endpoint {
                 peer: self.peers.remove(&participant)?,
                 reason,
             },
-            Core::Overflow { dropped } => Event::Overflow { dropped },
+            Core::Overflow {
+                participant,
+                dropped,
+            } => Event::Overflow {
+                peer: self.peer(participant)?,
+                dropped,
+            },
             other => {
                 tracing::debug!(?other, "an event that this endpoint does not know");
                 return None;

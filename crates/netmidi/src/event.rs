@@ -84,10 +84,19 @@ pub enum Event {
         /// Why.
         reason: LeaveReason,
     },
-    /// Messages were dropped, because events were not taken fast enough.
+    /// Messages of a peer were dropped, because events were not taken fast enough. Those that take you
+    /// from what you heard last to the true state follow, marked [`Origin::Restored`]; system exclusive
+    /// messages among those dropped are lost.
     Overflow {
+        /// Whose.
+        peer: Arc<Peer>,
         /// How many events.
         dropped: u64,
+    },
+    /// There was no room to tell of messages that could not be passed on ([`Event::NotSent`]).
+    NotSentUntold {
+        /// How many.
+        count: u64,
     },
 }
 

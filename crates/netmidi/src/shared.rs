@@ -87,6 +87,10 @@ pub(crate) enum Told {
         address: Arc<PeerAddress>,
         state: InvitationState,
     },
+    /// More of the next kind, for which there was no room.
+    NotSentUntold {
+        count: u64,
+    },
     NotSent {
         to: ParticipantId,
         error: netmidi_session::SendError,
@@ -270,7 +274,7 @@ impl Shared {
         let driver_waits = core::mem::take(&mut events.driver_waits);
         drop(events);
         if dropped > 0 {
-            into.push_back(Told::Event(Event::Overflow { dropped }));
+            into.push_back(Told::NotSentUntold { count: dropped });
         }
         if driver_waits {
             let mut requests = lock(&self.requests);

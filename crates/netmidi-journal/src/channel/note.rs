@@ -521,6 +521,8 @@ pub(crate) mod sent {
     impl History {
         /// It was switched off last.
         const OFF: u8 = 0x80;
+        /// As many notes as two hands have played until a report comes, with losses.
+        const TYPICAL: usize = 32;
 
         pub(crate) const fn new() -> Self {
             Self {
@@ -532,12 +534,14 @@ pub(crate) mod sent {
 
         pub(crate) fn on(&mut self, at: RtpTimestamp, note: Note, velocity: U7, packet: Packet) {
             self.off &= !item_bit(note.get());
+            self.recent.expect(Self::TYPICAL);
             self.recent.touch(note.get(), packet, velocity.get(), at);
         }
 
         pub(crate) fn off(&mut self, at: RtpTimestamp, note: Note, release: U7, packet: Packet) {
             self.off |= item_bit(note.get());
             self.last_off = packet;
+            self.recent.expect(Self::TYPICAL);
             let value = release.get() | Self::OFF;
             self.recent.touch(note.get(), packet, value, at);
         }

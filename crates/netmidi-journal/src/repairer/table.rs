@@ -17,18 +17,31 @@ pub(crate) struct Table<T> {
 }
 
 impl<T: Copy + Default> Table<T> {
-    /// The place of the key among the values, and whether it has one there.
     #[inline]
-    const fn place(&self, key: U7) -> (usize, bool) {
+    const fn is_used(&self, key: U7) -> bool {
         let [low, high] = self.used;
-        let bit = 1 << (key.get() & 63);
-        let (word, before) = if key.get() < 64 {
-            (low, 0)
+        let word = if key.get() < 64 { low } else { high };
+        word >> (key.get() & 63) & 1 != 0
+    }
+
+    /// The place of the key among the values, whether or not it has one there: counted from the
+    /// nearer end, and without a branch that nobody could foresee.
+    #[inline]
+    const fn place(&self, key: U7) -> usize {
+        let [low, high] = self.used;
+        let bit = 1_u64 << (key.get() & 63);
+        let is_low = key.get() < 64;
+        let others = if is_low {
+            low & (bit - 1)
         } else {
-            (high, low.count_ones())
+            high & bit.wrapping_neg()
         };
-        let place = before + (word & (bit - 1)).count_ones();
-        (place as usize, word & bit != 0)
+        let count = others.count_ones() as usize;
+        if is_low {
+            count
+        } else {
+            self.values.len() - count
+        }
     }
 
     #[inline]
@@ -39,26 +52,29 @@ impl<T: Copy + Default> Table<T> {
     /// The value of a key that has one.
     #[inline]
     pub(crate) fn used(&self, key: U7) -> Option<T> {
-        match self.place(key) {
-            (place, true) => self.values.get(place).copied(),
-            (_, false) => None,
+        if self.is_used(key) {
+            self.values.get(self.place(key)).copied()
+        } else {
+            None
         }
     }
 
     /// The same, to be changed.
     #[inline]
     pub(crate) fn used_mut(&mut self, key: U7) -> Option<&mut T> {
-        match self.place(key) {
-            (place, true) => self.values.get_mut(place),
-            (_, false) => None,
+        if self.is_used(key) {
+            let place = self.place(key);
+            self.values.get_mut(place)
+        } else {
+            None
         }
     }
 
     /// The value of a key, which counts as used from now on.
     #[inline]
     pub(crate) fn get_mut(&mut self, key: U7) -> &mut T {
-        let (place, is_used) = self.place(key);
-        if !is_used {
+        let place = self.place(key);
+        if !self.is_used(key) {
             self.use_key(key, place);
         }
         self.values.get_mut(place).expect("a key that is used")

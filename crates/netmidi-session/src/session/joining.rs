@@ -3,7 +3,6 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use core::time::Duration;
 
 use netmidi_wire::{Exchange, ExchangeKind, SeqNum, SessionName, Ssrc, Token};
 
@@ -16,8 +15,6 @@ use crate::participant::{Introduction, Participant, PeerKey, Stage};
 use crate::timer::Timer;
 use crate::transmit::{LocalPort, PairId, Port};
 
-/// An invitation to us so soon after ours was accepted has crossed it on the way.
-const SIMULTANEOUS: Duration = Duration::from_secs(5);
 /// One who joins with the identity of so many others lets us look after no more of them.
 const MAX_DOUBTED: usize = 4;
 /// The most that is kept of a peer's name, in octets of UTF-8.
@@ -69,7 +66,7 @@ impl Session {
             Some(participant)
                 if participant.peer.role == Role::Initiator
                     && participant.peer.control == from
-                    && now.since(participant.joined_at) < SIMULTANEOUS =>
+                    && participant.may_have_crossed(now) =>
             {
                 participant.heard_at = now;
                 participant.other_token = Some(token);
@@ -221,7 +218,14 @@ impl Session {
         who: Introduction,
         mut invitee: Option<InviteeId>,
     ) {
-        for old in self.peers_replaced_by(&key, who.control) {
+        // One with its data port is its old self as well, whatever its router made of the other one.
+        let same_data = (LocalPort::data(key.pair()), who.data);
+        let same_data = self.addresses.get(&same_data).copied();
+        let replaced: Vec<ParticipantId> = self
+            .peers_replaced_by(&key, who.control)
+            .chain(same_data)
+            .collect();
+        for old in replaced {
             // Who is invited stays invited: it is this one now.
             let bound = self
                 .participants

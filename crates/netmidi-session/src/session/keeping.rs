@@ -181,8 +181,10 @@ impl Session {
             return;
         };
         let round_trip = participant.clock.round_trip();
+        // One that has never answered may be of those that do not; unless it has never said anything.
+        let is_mute = participant.heard_at == participant.joined_at;
         if let Some(questions) = &mut participant.questions
-            && questions.is_answering()
+            && (questions.is_answering() || is_mute)
         {
             questions.doubt(now, round_trip);
             self.stats.doubts += 1;

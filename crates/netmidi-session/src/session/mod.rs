@@ -185,6 +185,23 @@ impl Session {
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
+        while let Some(id) = self.events.next_behind() {
+            let Self {
+                participants,
+                config,
+                events,
+                now,
+                ..
+            } = self;
+            if let Some(participant) = participants.get_mut(&id) {
+                participant.catch_up(&mut Outlet {
+                    now: *now,
+                    id,
+                    config,
+                    events,
+                });
+            }
+        }
         self.events.pop()
     }
 

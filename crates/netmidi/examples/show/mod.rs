@@ -53,6 +53,7 @@ pub(crate) fn show(
                 Origin::Live => "midi",
                 Origin::Repaired => "repaired",
                 Origin::Silence => "silenced",
+                Origin::Restored => "restored",
             };
             writeln!(out, "{what}: {}: {message}", name(peer))
         }
@@ -72,8 +73,11 @@ pub(crate) fn show(
             eprintln!("{program}: to {}: {error}", name(peer));
             Ok(())
         }
-        Event::Overflow { dropped } => {
-            eprintln!("{program}: too slow, {dropped} events dropped");
+        Event::Overflow { peer, dropped } => {
+            eprintln!(
+                "{program}: too slow, {dropped} events of {} dropped",
+                name(peer)
+            );
             Ok(())
         }
         other => writeln!(out, "{other:?}"),
