@@ -24,6 +24,24 @@ pub(crate) struct Capture {
     file: PathBuf,
 }
 
+/// A capture that is complete.
+#[derive(Debug)]
+pub(crate) struct Captured {
+    file: PathBuf,
+}
+
+/// A packet of the session protocol.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct SessionPacket {
+    /// Since the beginning of the capture.
+    pub(crate) at: Duration,
+    /// Source and destination port.
+    pub(crate) from: u16,
+    pub(crate) to: u16,
+    /// Its two letters; behind those of a clock exchange its count.
+    pub(crate) command: String,
+}
+
 /// The MIDI commands of both directions, as tshark cut them.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub(crate) struct Directions {
@@ -65,16 +83,17 @@ impl Capture {
         Err(format!("dumpcap did not start: {}", said.join(" ")).into())
     }
 
-    /// Ends the capture and reads it. `peer_port` is the peer's data port.
-    pub(crate) fn finish(mut self, peer_port: u16) -> Result<Directions, Stop> {
+    /// Ends the capture. Nothing in it may be malformed or of neither protocol.
+    pub(crate) fn finish(mut self) -> Result<Captured, Stop> {
         // The kernel hands packets over in blocks: wait for the last one.
         thread::sleep(Duration::from_millis(500));
         self.dumpcap.signal("INT")?;
         self.dumpcap.success(Duration::from_secs(10))?;
+        let captured = Captured { file: self.file };
 
         // What tshark knows as neither protocol would otherwise just be missing below.
         let fields = ["-T", "fields", "-e", "udp.payload", "-e", "_ws.col.Info"];
-        let odd = self.tshark("_ws.malformed || !(rtpmidi || applemidi)", &fields)?;
+        let odd = captured.tshark("_ws.malformed || !(rtpmidi || applemidi)", &fields)?;
         let mut wrong = odd.lines().filter(|line| {
             let payload = line.split('\t').next().and_then(mido::from_hex);
             !payload.is_some_and(|octets| tshark_miscounts(&octets))
@@ -83,8 +102,30 @@ impl Capture {
             let count = 1 + wrong.count();
             return Err(format!("tshark finds {count} packets wrong, first: {first}").into());
         }
+        Ok(captured)
+    }
+}
+
+impl Captured {
+    /// The MIDI commands. `peer_port` is the peer's data port.
+    pub(crate) fn directions(&self, peer_port: u16) -> Result<Directions, Stop> {
         let pdml = self.tshark("rtpmidi", &["-T", "pdml"])?;
         Ok(directions(&pdml, peer_port)?)
+    }
+
+    /// What tshark takes for AppleMIDI, in order.
+    pub(crate) fn session_packets(&self) -> Result<Vec<SessionPacket>, Stop> {
+        let fields = ["frame.time_relative", "udp.srcport", "udp.dstport"];
+        let fields = fields.into_iter().chain(["udp.payload"]);
+        let mut format = vec!["-T", "fields"];
+        for field in fields {
+            format.extend(["-e", field]);
+        }
+        let text = self.tshark("applemidi", &format)?;
+        let packet = |line| {
+            session_packet(line).ok_or_else(|| format!("not a session packet: {line}").into())
+        };
+        text.lines().map(packet).collect()
     }
 
     fn tshark(&self, filter: &str, format: &[&str]) -> Result<String, Stop> {
@@ -96,6 +137,24 @@ impl Capture {
                 .args(format),
         )
     }
+}
+
+/// Reads time, source port, destination port and payload, with tabs between.
+fn session_packet(line: &str) -> Option<SessionPacket> {
+    let mut fields = line.split('\t');
+    let at = Duration::from_secs_f64(fields.next()?.parse().ok()?);
+    let (from, to) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    let octets = mido::from_hex(fields.next()?)?;
+    let mut command = String::from_utf8(octets.get(2..4)?.to_vec()).ok()?;
+    if command == "CK" {
+        command.push_str(&octets.get(8)?.to_string());
+    }
+    Some(SessionPacket {
+        at,
+        from,
+        to,
+        command,
+    })
 }
 
 /// Whether tshark (4.0.17) calls this packet malformed although it is right: its journal has one
@@ -239,6 +298,21 @@ mod tests {
         assert!(!tshark_miscounts(&packet(
             "80610102000013880badf00d03903c64"
         )));
+    }
+
+    #[test]
+    fn session_packets_have_a_name() {
+        let command = |line| session_packet(line).map(|packet| packet.command);
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            command("0.5\t5004\t5104\tffff494e0000000200000001000000024100"),
+            some("IN")
+        );
+        assert_eq!(
+            command("0.5\t5004\t5104\tffff434b0000000201000000"),
+            some("CK1")
+        );
+        assert_eq!(command("0.5\t5004\t5104\tffff"), None);
     }
 
     /// Three packets as tshark describes them, shortened: a status of its own, running status,

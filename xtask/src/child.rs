@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as Input, Write};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Instant;
@@ -23,7 +23,14 @@ pub(crate) enum Read {
 pub(crate) struct Program {
     name: &'static str,
     child: Child,
-    lines: Receiver<String>,
+    lines: Receiver<Line>,
+}
+
+/// A line that a program wrote, and when we read it.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) at: Instant,
+    pub(crate) text: String,
 }
 
 impl Program {
@@ -34,8 +41,31 @@ impl Program {
         read: Read,
         log: &Path,
     ) -> Result<Self, Stop> {
-        let log = File::create(log).map_err(|error| format!("{}: {error}", log.display()))?;
         command.stdin(Stdio::null());
+        Self::spawn(name, command, read, log)
+    }
+
+    /// Starts `command` and gives what it reads its standard input from.
+    pub(crate) fn start_fed(
+        name: &'static str,
+        command: &mut Command,
+        read: Read,
+        log: &Path,
+    ) -> Result<(Self, Feed), Stop> {
+        command.stdin(Stdio::piped());
+        let mut program = Self::spawn(name, command, read, log)?;
+        let stdin = program.child.stdin.take();
+        let stdin = stdin.ok_or_else(|| format!("{name} has no standard input"))?;
+        Ok((program, Feed { name, stdin }))
+    }
+
+    fn spawn(
+        name: &'static str,
+        command: &mut Command,
+        read: Read,
+        log: &Path,
+    ) -> Result<Self, Stop> {
+        let log = File::create(log).map_err(|error| format!("{}: {error}", log.display()))?;
         match read {
             Read::Stdout => command.stdout(Stdio::piped()).stderr(log),
             Read::Stderr => command.stderr(Stdio::piped()).stdout(log),
@@ -43,28 +73,31 @@ impl Program {
         let mut child = command
             .spawn()
             .map_err(|error| format!("{name} did not start: {error}"))?;
-        let (sender, lines) = mpsc::channel();
-        let pass_on = move |line: String| sender.send(line).is_ok();
-        match (child.stdout.take(), child.stderr.take()) {
-            (Some(out), _) => thread::spawn(move || {
-                BufReader::new(out)
-                    .lines()
-                    .map_while(Result::ok)
-                    .all(pass_on)
-            }),
-            (_, Some(err)) => thread::spawn(move || {
-                BufReader::new(err)
-                    .lines()
-                    .map_while(Result::ok)
-                    .all(pass_on)
-            }),
+        let output: Box<dyn Input + Send> = match (child.stdout.take(), child.stderr.take()) {
+            (Some(out), _) => Box::new(out),
+            (_, Some(err)) => Box::new(err),
             (None, None) => return Err(format!("{name} has no output to read").into()),
         };
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            BufReader::new(output)
+                .lines()
+                .map_while(Result::ok)
+                .all(|text| {
+                    let at = Instant::now();
+                    sender.send(Line { at, text }).is_ok()
+                })
+        });
         Ok(Self { name, child, lines })
     }
 
     /// The next line that it writes.
     pub(crate) fn line(&self, within: Duration) -> Result<String, Stop> {
+        Ok(self.timed_line(within)?.text)
+    }
+
+    /// The next line that it writes, with the time.
+    pub(crate) fn timed_line(&self, within: Duration) -> Result<Line, Stop> {
         self.lines.recv_timeout(within).map_err(|error| {
             format!(
                 "{} wrote no further line within {within:?}: {error}",
@@ -74,6 +107,30 @@ impl Program {
         })
     }
 
+    /// The next line that begins with `start`; what stands before it is passed over.
+    pub(crate) fn line_with(&self, start: &str, within: Duration) -> Result<Line, Stop> {
+        let end = Instant::now() + within;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) if line.text.starts_with(start) => return Ok(line),
+                Ok(_) => {}
+                Err(error) => {
+                    return Err(format!(
+                        "{} wrote no line with {start:?} within {within:?}: {error}",
+                        self.name
+                    )
+                    .into());
+                }
+            }
+        }
+    }
+
+    /// A line that it has written already, or writes within so much time.
+    pub(crate) fn next(&self, within: Duration) -> Option<Line> {
+        self.lines.recv_timeout(within).ok()
+    }
+
     /// The rest of what it writes, up to its end.
     pub(crate) fn rest(&self, within: Duration) -> Vec<String> {
         let end = Instant::now() + within;
@@ -81,6 +138,7 @@ impl Program {
             self.lines
                 .recv_timeout(end.saturating_duration_since(Instant::now()))
                 .ok()
+                .map(|line| line.text)
         };
         core::iter::from_fn(next).collect()
     }
@@ -128,6 +186,23 @@ impl Program {
         } else {
             Err(format!("{} ended with {status}", self.name).into())
         }
+    }
+}
+
+/// The standard input of a program. Dropping it is its end.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    name: &'static str,
+    stdin: ChildStdin,
+}
+
+impl Feed {
+    /// Writes whole lines.
+    pub(crate) fn write(&mut self, lines: &str) -> Verdict {
+        self.stdin
+            .write_all(lines.as_bytes())
+            .and_then(|()| self.stdin.flush())
+            .map_err(|error| format!("{} reads no more: {error}", self.name).into())
     }
 }
 

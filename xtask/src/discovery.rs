@@ -6,13 +6,14 @@
 use core::time::Duration;
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{self, Command};
 use std::thread;
 use std::time::Instant;
 
 use crate::child::{Program, Read};
-use crate::stage::{Stop, Verdict, cargo, need, run, stdout_of, target_dir, works};
+use crate::netns::{self, Namespace, Network};
+use crate::stage::{Stop, Verdict, cargo, need, run, target_dir};
 
 /// How long something may take that a handful of datagrams bring about.
 const SOON: Duration = Duration::from_secs(10);
@@ -30,7 +31,8 @@ pub(crate) fn check() -> Verdict {
     run(&mut cargo(
         "build --package netmidi-discovery --examples".split(' '),
     ))?;
-    let network = Network::new()?;
+    let network = Network::new([AVAHI_ADDRESS, OUR_ADDRESS])?;
+    network.wait_for_link_local()?;
     let bench = Bench::start(&network)?;
     let checks: [(&str, Check); 10] = [
         ("avahi's session is found, and lost", avahi_is_found),
@@ -56,18 +58,10 @@ pub(crate) fn check() -> Verdict {
 }
 
 fn need_tools() -> Verdict {
-    let iproute = "ip not found (apt install iproute2)";
-    if !works(Command::new("ip").arg("-V")) {
-        return Err(Stop::Skipped(iproute.to_owned()));
-    }
     need("avahi-daemon", "apt install avahi-daemon")?;
     need("avahi-browse", "apt install avahi-utils")?;
     need("dbus-daemon", "apt install dbus")?;
-    if stdout_of(Command::new("id").arg("-u"))?.trim() != "0" {
-        let reason = "network namespaces need root (run as root)";
-        return Err(Stop::Skipped(reason.to_owned()));
-    }
-    Ok(())
+    netns::need_tools()
 }
 
 /// A publisher of avahi in `a` is found in `b`, once, with both addresses, and lost with its
@@ -319,108 +313,6 @@ fn later_address(bench: &Bench<'_>) -> Verdict {
     announce.withdraw()?;
     drop(publisher);
     Ok(())
-}
-
-/// Two network namespaces and the cable between them.
-#[derive(Debug)]
-struct Network {
-    a: Namespace,
-    b: Namespace,
-}
-
-impl Network {
-    fn new() -> Result<Self, Stop> {
-        let network = Self {
-            a: Namespace::new("a")?,
-            b: Namespace::new("b")?,
-        };
-        let (a, b) = (&network.a, &network.b);
-        a.ip(&format!(
-            "link add veth type veth peer name veth netns {}",
-            b.name
-        ))?;
-        for (place, address) in [(a, AVAHI_ADDRESS), (b, OUR_ADDRESS)] {
-            place.ip(&format!("addr add {address}/24 dev veth"))?;
-            place.ip("link set dev lo up")?;
-            place.ip("link set dev veth up")?;
-        }
-        // Link-local addresses are tried for their uniqueness first.
-        let end = Instant::now() + SOON;
-        for place in [a, b] {
-            while place.link_local().is_err() {
-                if Instant::now() > end {
-                    return Err("the cable got no link-local address".to_owned().into());
-                }
-                thread::sleep(Duration::from_millis(100));
-            }
-        }
-        Ok(network)
-    }
-}
-
-/// A network namespace. Dropping it removes it.
-#[derive(Debug)]
-struct Namespace {
-    name: String,
-}
-
-impl Namespace {
-    fn new(letter: &str) -> Result<Self, Stop> {
-        let name = format!("netmidi-{}-{letter}", process::id());
-        match stdout_of(Command::new("ip").args(["netns", "add", &name])) {
-            Ok(_) => Ok(Self { name }),
-            Err(Stop::Failed(text)) if text.contains("not permitted") => {
-                let reason = "network namespaces are not permitted here (run with CAP_SYS_ADMIN)";
-                Err(Stop::Skipped(reason.to_owned()))
-            }
-            Err(stop) => Err(stop),
-        }
-    }
-
-    /// `program`, to be run in here.
-    fn command(&self, program: impl AsRef<Path>) -> Command {
-        let mut command = Command::new("ip");
-        // It becomes the program, so its id is the program's.
-        command
-            .args(["netns", "exec", &self.name])
-            .arg(program.as_ref());
-        command
-    }
-
-    fn ip(&self, words: &str) -> Result<String, Stop> {
-        stdout_of(
-            Command::new("ip")
-                .args(["-n", &self.name])
-                .args(words.split(' ')),
-        )
-    }
-
-    /// Our end's link-local address, once it may be used.
-    fn link_local(&self) -> Result<String, Stop> {
-        let shown = self.ip("-6 -o addr show dev veth scope link -tentative")?;
-        let mut words = shown.split_whitespace().skip_while(|word| *word != "inet6");
-        let address = words.nth(1).and_then(|word| word.split('/').next());
-        address.map(str::to_owned).ok_or_else(|| {
-            let text = format!("{} has no link-local address: {shown}", self.name);
-            text.into()
-        })
-    }
-
-    /// The number of our end.
-    fn index(&self) -> Result<u32, Stop> {
-        let shown = self.ip("-o link show dev veth")?;
-        let number = shown.split(':').next().and_then(|word| word.parse().ok());
-        number.ok_or_else(|| format!("no interface number in: {shown}").into())
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let mut remove = Command::new("ip");
-        if !works(remove.args(["netns", "del", &self.name])) {
-            println!("the network namespace {} is left behind", self.name);
-        }
-    }
 }
 
 /// avahi in namespace `a`, with a bus of its own.

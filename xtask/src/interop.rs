@@ -4,25 +4,27 @@
 //! message, in order; with `--echo` the peer must get every one back. The list comes from a seed
 //! that is new in each run and is printed: `cargo xtask interop SEED` plays it again.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::SystemTime;
 
 use crate::capture::{self, Capture};
 use crate::child::{Program, Read};
 use crate::mido;
-use crate::stage::{Stop, Verdict, cargo, need, root, run, target_dir};
+use crate::peers::{Host, build, free_even_port, install_npm_peer, node, start_server};
+use crate::stage::{Stop, Verdict, need};
 
 /// The name under which the peer joins.
 const PEER_NAME: &str = "interop-peer";
 
 /// How many messages the peer plays.
-const COUNT: usize = 2_400;
+pub(crate) const COUNT: usize = 2_400;
+
+/// Any two ports of this machine.
+pub(crate) const LOCALHOST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Echo {
@@ -45,6 +47,67 @@ pub(crate) fn check_capture(seed: u32) -> Verdict {
     scenario(&place, seed, Echo::On, "TERM", Some(&file))
 }
 
+/// The peer is killed while keys are down, and comes again: from the same ports it takes the place of
+/// the one before at once, from others it comes in beside it.
+pub(crate) fn check_reconnect() -> Verdict {
+    let place = prepare()?;
+    let (mut server, control, _) = start_server(&place, Host::Here, LOCALHOST, &[])?;
+    let (same_port, other_port) = (free_even_port()?, free_even_port()?);
+    let start = |own_port: u16, ssrc: &str, notes: &[&str]| -> Result<Program, Stop> {
+        let mut peer = node(&place, "holder.js");
+        peer.args([&control.port().to_string(), &own_port.to_string()])
+            .args([PEER_NAME, ssrc])
+            .args(notes);
+        let log = place.join("holder.log");
+        let peer = Program::start("the peer", &mut peer, Read::Stderr, &log)?;
+        peer.line_with("holding", Duration::from_secs(25))?;
+        Ok(peer)
+    };
+    let kill = |mut peer: Program| -> Verdict {
+        peer.signal("KILL")?;
+        peer.wait(Duration::from_secs(5)).map(drop)
+    };
+    let plays =
+        |note: &str| format!("midi: {PEER_NAME}: note_on channel=0 note={note} velocity=100");
+    let expect = |expected: &[String]| -> Verdict {
+        for start in expected {
+            let line = server.line(Duration::from_secs(10))?;
+            if !line.starts_with(start) {
+                return Err(format!("the server should say {start:?}, not: {line}").into());
+            }
+        }
+        Ok(())
+    };
+    let joined = |ssrc: u32, port: u16| {
+        format!("connected: {PEER_NAME} (ssrc {ssrc:#010x}, control 127.0.0.1:{port},")
+    };
+    let silenced = |note: u8| format!("silenced: {PEER_NAME}: note_off channel=0 note={note} ");
+    let gone = format!("disconnected: {PEER_NAME} (");
+
+    let first = start(same_port, "17", &["60", "64"])?;
+    expect(&[joined(17, same_port), plays("60"), plays("64")])?;
+    kill(first)?;
+
+    let second = start(same_port, "18", &["67"])?;
+    // What the first one left on ends before the second one is there.
+    expect(&[silenced(60), silenced(64), gone])?;
+    expect(&[joined(18, same_port), plays("67")])?;
+    kill(second)?;
+
+    let third = start(other_port, "19", &["72"])?;
+    expect(&[joined(19, other_port), plays("72")])?;
+    if let Some(line) = server.next(Duration::from_secs(1)) {
+        return Err(format!("nothing ended, so the server should not say: {}", line.text).into());
+    }
+    kill(third)?;
+    server.signal("TERM")?;
+    server.success(Duration::from_secs(10))?;
+    println!(
+        "killed and back from the same ports: replaced, both keys silenced; from others: beside it"
+    );
+    Ok(())
+}
+
 /// A seed that is another one each time.
 pub(crate) fn new_seed() -> u32 {
     let since = SystemTime::now()
@@ -53,36 +116,12 @@ pub(crate) fn new_seed() -> u32 {
     since.subsec_nanos() ^ since.as_secs() as u32
 }
 
-/// Installs the peer and builds the server; gives the folder for what a run leaves behind.
+/// Builds our examples and installs the peer; gives the folder for what a run leaves behind.
 fn prepare() -> Result<PathBuf, Stop> {
     need("node", "apt install nodejs npm")?;
-    let place = target_dir().join("interop");
-    install_peer(&place)?;
-    run(&mut cargo(
-        "build --release --package netmidi --example server".split(' '),
-    ))?;
+    let place = build()?;
+    install_npm_peer(&place)?;
     Ok(place)
-}
-
-/// Installs the peer in the versions of `xtask/interop/package-lock.json`, unless it is there.
-fn install_peer(place: &Path) -> Verdict {
-    let wanted = root().join("xtask/interop");
-    let lock = |folder: &Path| fs::read_to_string(folder.join("package-lock.json")).ok();
-    let installed = place.join("node_modules/rtpmidi/package.json").exists();
-    if installed && lock(place) == lock(&wanted) {
-        return Ok(());
-    }
-    need("npm", "apt install npm")?;
-    fs::create_dir_all(place).map_err(|error| format!("{}: {error}", place.display()))?;
-    for name in ["package.json", "package-lock.json"] {
-        fs::copy(wanted.join(name), place.join(name))
-            .map_err(|error| format!("{name}: {error}"))?;
-    }
-    // Not its optional parts: mDNS as native code, from elsewhere, and not needed on loopback.
-    let options = "install --omit=optional --ignore-scripts --no-audit --no-fund";
-    run(Command::new("npm")
-        .args(options.split(' '))
-        .current_dir(place))
 }
 
 /// One session from invitation to goodbye. `capture` is the file to capture it to.
@@ -97,7 +136,8 @@ fn scenario(
         "seed {seed}, {COUNT} messages, echo {echo:?}; logs in {}",
         place.display()
     );
-    let (mut server, control, data) = start_server(place, echo)?;
+    let options: &[&str] = if echo == Echo::On { &["--echo"] } else { &[] };
+    let (mut server, control, data) = start_server(place, Host::Here, LOCALHOST, options)?;
     let peer_port = free_even_port()?;
     let recording = match capture {
         Some(file) => {
@@ -108,9 +148,7 @@ fn scenario(
     };
 
     let (sent_file, received_file) = (place.join("sent.txt"), place.join("received.txt"));
-    let mut peer = Command::new("node");
-    peer.arg(root().join("xtask/interop/initiator.js"))
-        .env("NODE_PATH", place.join("node_modules"));
+    let mut peer = node(place, "initiator.js");
     peer.args([
         control.port().to_string(),
         peer_port.to_string(),
@@ -152,7 +190,7 @@ fn scenario(
     same("the peer got back", &texts(echoed)?, &texts(&received)?)?;
 
     if let Some(recording) = recording {
-        let directions = recording.finish(peer_port + 1)?;
+        let directions = recording.finish()?.directions(peer_port + 1)?;
         same(
             "tshark saw towards the server",
             &texts(&sent)?,
@@ -174,30 +212,6 @@ fn scenario(
         received.len()
     );
     Ok(())
-}
-
-/// Starts the example server and reads its ports from its first line.
-fn start_server(place: &Path, echo: Echo) -> Result<(Program, SocketAddr, SocketAddr), Stop> {
-    let mut command = Command::new(target_dir().join("release/examples/server"));
-    command.args(["--listen", "127.0.0.1:0", "--name", "interop"]);
-    if echo == Echo::On {
-        command.arg("--echo");
-    }
-    let log = place.join("server.log");
-    let server = Program::start("the server", &mut command, Read::Stdout, &log)?;
-    let first = server.line(Duration::from_secs(10))?;
-    let (control, data) = listening(&first)
-        .ok_or_else(|| format!("the server's first line does not name its ports: {first}"))?;
-    Ok((server, control, data))
-}
-
-/// Reads `listening: control ADDR, data ADDR, name "interop"`.
-fn listening(line: &str) -> Option<(SocketAddr, SocketAddr)> {
-    let addresses = line
-        .strip_prefix("listening: control ")?
-        .strip_suffix(", name \"interop\"")?;
-    let (control, data) = addresses.split_once(", data ")?;
-    Some((control.parse().ok()?, data.parse().ok()?))
 }
 
 /// What the server printed between `connected` and `disconnected`, without the peer's name.
@@ -263,26 +277,7 @@ fn silenced_what_sounded(printed: &[String], ended: &[String]) -> Result<(), Str
     }
 }
 
-/// An even port whose odd neighbour is free too: the peer tells its ports by their parity.
-fn free_even_port() -> Result<u16, Stop> {
-    for _ in 0..100 {
-        let any = UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.local_addr());
-        let even = any
-            .map_err(|error| format!("no free UDP port: {error}"))?
-            .port()
-            & !1;
-        let pair = (
-            UdpSocket::bind(("0.0.0.0", even)),
-            UdpSocket::bind(("0.0.0.0", even + 1)),
-        );
-        if let (Ok(_), Ok(_)) = pair {
-            return Ok(even);
-        }
-    }
-    Err("no two neighbouring UDP ports are free".to_owned().into())
-}
-
-fn read_hex(path: &Path) -> Result<Vec<Vec<u8>>, Stop> {
+pub(crate) fn read_hex(path: &Path) -> Result<Vec<Vec<u8>>, Stop> {
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let octets = |line| {
         mido::from_hex(line).ok_or_else(|| format!("{}: not hex: {line}", path.display()).into())
@@ -290,7 +285,7 @@ fn read_hex(path: &Path) -> Result<Vec<Vec<u8>>, Stop> {
     text.lines().map(octets).collect()
 }
 
-fn texts(messages: &[Vec<u8>]) -> Result<Vec<String>, Stop> {
+pub(crate) fn texts(messages: &[Vec<u8>]) -> Result<Vec<String>, Stop> {
     let text = |bytes: &Vec<u8>| {
         mido::text(bytes).ok_or_else(|| format!("not a message of the list: {bytes:02x?}").into())
     };
@@ -298,7 +293,7 @@ fn texts(messages: &[Vec<u8>]) -> Result<Vec<String>, Stop> {
 }
 
 /// Every message, in order, and no other.
-fn same(who: &str, expected: &[String], got: &[String]) -> Verdict {
+pub(crate) fn same(who: &str, expected: &[String], got: &[String]) -> Verdict {
     let differs = expected
         .iter()
         .zip(got)
@@ -323,14 +318,6 @@ fn same(who: &str, expected: &[String], got: &[String]) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_first_line_names_the_ports() {
-        let line = "listening: control 127.0.0.1:5004, data 127.0.0.1:5005, name \"interop\"";
-        let (control, data) = listening(line).unwrap();
-        assert_eq!((control.port(), data.port()), (5004, 5005));
-        assert_eq!(listening("listening: 5004"), None);
-    }
 
     #[test]
     fn a_lost_swapped_or_surplus_message_is_noticed() {

@@ -11,13 +11,21 @@ mod discovery;
 mod features;
 mod fuzz;
 mod interop;
+mod inviting;
 mod lint;
+mod list;
 mod manifest;
 mod mido;
+mod music;
+mod netns;
 mod nostd;
+mod peers;
+mod relay;
+mod sounding;
 mod stage;
 mod test;
 mod tshark;
+mod veth;
 
 use std::env;
 use std::process::ExitCode;
@@ -37,7 +45,10 @@ Usage: cargo xtask [--strict] COMMAND
   test                  unit, property, simulation and doc tests
   converge [SCRIPTS]    that loss leaves no trace, with 10,000 scripts of 1,000 messages
   tshark [SEED]         tshark on 10,000 packets with journals of random sessions
-  interop [SEED]        npm rtpmidi against examples/server, and tshark on the capture
+  interop [SEED]        npm rtpmidi and pymidi with examples/server and examples/client, and
+                        tshark on captures of both
+  relay [SEED]          the two examples with a bad network between them
+  veth [SEED]           the two examples as two hosts whose interfaces and addresses change
   discovery             avahi and netmidi-discovery find each other, in network namespaces
   fuzz [TARGET] [SECS]  one fuzz target or all, 20 seconds each unless told otherwise
   bench [NAME]          one criterion bench or all
@@ -86,6 +97,8 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
                 fuzz::check(&fuzz::targets()?, fuzz::CI_SECONDS)
             }));
             all.extend(interop(interop::new_seed()));
+            all.push(relay(interop::new_seed()));
+            all.push(veth(interop::new_seed()));
             all.push(discovery());
             all
         }
@@ -105,6 +118,10 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["discovery"] => vec![discovery()],
         ["interop"] => interop(interop::new_seed()),
         ["interop", seed] => interop(number(seed)?),
+        ["relay"] => vec![relay(interop::new_seed())],
+        ["relay", seed] => vec![relay(number(seed)?)],
+        ["veth"] => vec![veth(interop::new_seed())],
+        ["veth", seed] => vec![veth(number(seed)?)],
         ["fuzz", rest @ ..] => vec![fuzz(rest)?],
         ["bench"] => vec![bench(None)?],
         ["bench", name] => vec![bench(Some(name))?],
@@ -147,8 +164,22 @@ fn tshark(seed: u32) -> Stage {
 fn interop(seed: u32) -> Vec<Stage> {
     vec![
         Stage::new("interop", move || interop::check(seed)),
-        Stage::new("capture", move || interop::check_capture(seed)),
+        Stage::new("reconnect", interop::check_reconnect),
+        Stage::new("inviting", move || inviting::check(seed)),
+        Stage::new("pymidi", move || inviting::check_pymidi(seed)),
+        Stage::new("capture", move || {
+            interop::check_capture(seed)?;
+            inviting::check_capture(seed)
+        }),
     ]
+}
+
+fn relay(seed: u32) -> Stage {
+    Stage::new("relay", move || relay::check(seed))
+}
+
+fn veth(seed: u32) -> Stage {
+    Stage::new("veth", move || veth::check(seed))
 }
 
 fn discovery() -> Stage {
@@ -225,6 +256,8 @@ mod tests {
             &["fuzz", "x"],
             &["discovery", "x"],
             &["interop", "x"],
+            &["relay", "x"],
+            &["veth", "x"],
             &["converge", "x"],
             &["tshark", "x"],
         ] {

@@ -11,10 +11,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use netmidi::message::{Channel, ChannelMessage, Note, U7};
+use netmidi::message::{Channel, ChannelMessage, Message, Note, U7};
 use netmidi::{Client, InvitationState, JournalPolicy, PeerAddress};
 
-use show::{journal, show, stop_signal};
+use show::{Lines, journal, show, stop_signal};
 
 /// The white keys of one octave.
 const SCALE: [u8; 8] = [60, 62, 64, 65, 67, 69, 71, 72];
@@ -26,6 +26,7 @@ const SCALE: [u8; 8] = [60, 62, 64, 65, 67, 69, 71, 72];
 Examples:
   client                                   the server on this machine, port 5004
   client --connect piano.local --play      another machine by name; plays a scale over and over
+  echo 90 3c 64 | client --stdin           one note, and goodbye
   client --connect '[fe80::1%eth0]:5006'   a link-local address, with the interface that leads to it")]
 struct Options {
     /// Whom to connect to.
@@ -40,6 +41,10 @@ struct Options {
     /// Play a scale, two notes a second, over and over.
     #[arg(long)]
     play: bool,
+    /// Send what is read on standard input: one message a line, as hex (`90 3c 64`) or in words
+    /// (`note_on channel=0 note=60 velocity=100`). Its end ends the session.
+    #[arg(long)]
+    stdin: bool,
     /// End with the first session.
     #[arg(long)]
     once: bool,
@@ -77,6 +82,11 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         client = builder.connect(options.connect) => client?,
         result = &mut stop => return Ok(result?),
     };
+    let mut lines = if options.stdin {
+        Lines::read("client")
+    } else {
+        Lines::none()
+    };
     let mut step = tokio::time::interval(Duration::from_millis(250));
     let mut played = 0;
     loop {
@@ -84,6 +94,14 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
             event = client.next_event() => match event {
                 Some(event) => show(&mut out, &event, None, "client"),
                 None => return Ok(()),
+            },
+            message = lines.next() => match message {
+                Some(message) => {
+                    send(&client, message.as_message());
+                    Ok(())
+                }
+                // Sends the rest first.
+                None => Err(io::ErrorKind::Interrupted.into()),
             },
             _ = step.tick(), if options.play => {
                 play(&client, played);
@@ -96,7 +114,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
             // Tells the peer before it ends.
             client.close().await;
             return match error.kind() {
-                // Stopped, or nobody reads what is printed any more (`client | head`).
+                // Stopped, all is sent, or nobody reads what is printed any more (`client | head`).
                 io::ErrorKind::Interrupted | io::ErrorKind::BrokenPipe => Ok(()),
                 _ => Err(error.into()),
             };
@@ -118,6 +136,10 @@ fn play(client: &Client, step: usize) {
     if !matches!(client.state(), InvitationState::Connected { .. }) {
         return;
     }
+    send(client, message.into());
+}
+
+fn send(client: &Client, message: Message<'_>) {
     if let Err(error) = client.send_now(message) {
         eprintln!("client: {error}");
     }

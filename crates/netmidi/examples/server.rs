@@ -11,9 +11,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use futures::StreamExt;
-use netmidi::{Endpoint, JournalPolicy};
+use netmidi::{Endpoint, Event, JournalPolicy};
 
-use show::{journal, show, stop_signal};
+use show::{Lines, journal, show, stop_signal};
 
 /// Accepts RTP-MIDI (AppleMIDI) sessions and prints what is played.
 ///
@@ -36,6 +36,10 @@ struct Options {
     /// Send each message back to the peer that it came from.
     #[arg(long)]
     echo: bool,
+    /// Send what is read on standard input to every peer: one message a line, as hex (`90 3c 64`)
+    /// or in words (`note_on channel=0 note=60 velocity=100`). Reading starts with the first peer.
+    #[arg(long)]
+    stdin: bool,
     /// Whether peers are sent recovery journals: `auto` finds out what each of them can take,
     /// `off` is for peers that journals break.
     #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = journal)]
@@ -89,12 +93,26 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     }
     let handle = endpoint.handle();
     let mut stop = std::pin::pin!(stop_signal());
+    let mut lines = Lines::none();
+    let mut to_read = options.stdin;
     loop {
         let ended = tokio::select! {
             event = endpoint.next() => match event {
-                Some(event) => show(&mut out, &event, options.echo.then_some(&handle), "server"),
+                Some(event) => {
+                    if to_read && matches!(event, Event::Connected { .. }) {
+                        lines = Lines::read("server");
+                        to_read = false;
+                    }
+                    show(&mut out, &event, options.echo.then_some(&handle), "server")
+                }
                 None => return Ok(()),
             },
+            Some(message) = lines.next() => {
+                if let Err(error) = handle.send_to_all(&message) {
+                    eprintln!("server: {error}");
+                }
+                Ok(())
+            }
             result = &mut stop => result.and(Err(io::ErrorKind::Interrupted.into())),
         };
         if let Err(error) = ended {
