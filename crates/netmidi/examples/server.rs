@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use futures::StreamExt;
-use netmidi::{Endpoint, Event, JournalPolicy};
+use netmidi::{Endpoint, Event, JournalPolicy, Route};
 
 use show::{Lines, journal, show, stop_signal};
 
@@ -24,7 +24,8 @@ use show::{Lines, journal, show, stop_signal};
 Examples:
   server                                   every interface, ports 5004 and 5005
   server --listen 192.168.1.7:5006         one interface, ports 5006 and 5007
-  server --listen 127.0.0.1:0 --echo       this machine only, any free ports; plays back")]
+  server --listen 127.0.0.1:0 --echo       this machine only, any free ports; plays back
+  server --forward                         a hub: everybody who connects plays with the others")]
 struct Options {
     /// Control port to listen on; the data port is the one above it, 0 finds two free ones.
     /// May be given more than once.
@@ -40,6 +41,9 @@ struct Options {
     /// or in words (`note_on channel=0 note=60 velocity=100`). Reading starts with the first peer.
     #[arg(long)]
     stdin: bool,
+    /// Pass on what each peer plays to all others.
+    #[arg(long)]
+    forward: bool,
     /// Whether peers are sent recovery journals: `auto` finds out what each of them can take,
     /// `off` is for peers that journals break.
     #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = journal)]
@@ -73,6 +77,9 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let mut builder = Endpoint::builder()
         .name(options.name.as_str())
         .journal(options.journal);
+    if options.forward {
+        builder = builder.route(Route::Everybody);
+    }
     for address in options.listen {
         builder = builder.listen(address);
     }

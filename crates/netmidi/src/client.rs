@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::sink::Sink;
 use futures::stream::{FusedStream, Stream};
 use netmidi_message::{Message, MessageBuf};
-use netmidi_session::{Config, Origin, Persistence, Time};
+use netmidi_session::{Admission, Config, Origin, Persistence, Time};
 
 use crate::address::{AddressError, PeerAddress};
 use crate::clock::Clock;
@@ -134,7 +134,12 @@ impl ClientBuilder {
     {
         let address: PeerAddress = address.try_into().map_err(AddressError::from)?;
         let local = self.local.unwrap_or((Ipv6Addr::UNSPECIFIED, 0).into());
-        let endpoint = self.endpoint.listen(local).bind().await?;
+        let endpoint = self
+            .endpoint
+            .listen(local)
+            .configure(|it| it.admission = Admission::Nobody)
+            .bind()
+            .await?;
         let handle = endpoint.handle();
         let Ok(mut invitation) = handle.invite_at(address.clone(), self.persistence) else {
             // It was opened just now.

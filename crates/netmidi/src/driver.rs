@@ -22,7 +22,8 @@ use crate::burst::Burst;
 use crate::clock::Clock;
 use crate::event::Peer;
 use crate::invitation::{InvitationId, InvitationState};
-use crate::shared::{NewInvitation, Recipient, Request, Shared, Told};
+use crate::route::{Route, Router};
+use crate::shared::{EventQueue, NewInvitation, Recipient, Request, Shared, Told};
 use crate::sockets::Sockets;
 use crate::stats::Stats;
 
@@ -41,6 +42,8 @@ pub(crate) struct Driver {
     clock: Clock,
     shared: Arc<Shared>,
     known: Known,
+    /// What is passed on between peers.
+    router: Router,
     requests: VecDeque<Request>,
     /// An event that the user's queue has no room for.
     held: Option<Event>,
@@ -76,6 +79,7 @@ impl Driver {
         sockets: Sockets,
         clock: Clock,
         shared: Arc<Shared>,
+        routes: Vec<Route>,
     ) -> Self {
         Self {
             session,
@@ -84,6 +88,7 @@ impl Driver {
             _end: EndOnDrop(Arc::clone(&shared)),
             shared,
             known: Known::default(),
+            router: Router::new(routes),
             requests: VecDeque::new(),
             held: None,
             burst: Burst::new(),
@@ -192,8 +197,9 @@ impl Driver {
                 }
                 Request::Stats(answer) => {
                     // Nobody waits for it any more: then it is of no use.
-                    let _ = answer.send(Stats::of(&self.session));
+                    let _ = answer.send(Stats::of(&self.session, self.router.stats()));
                 }
+                Request::Routes(routes) => self.set_routes(routes),
                 Request::Invite(new) => self.known.invitations.add(new),
                 Request::Reachable(id, addresses) => self.invite(id, &addresses),
                 Request::Unreachable(id, reason) => self.unreachable(id, reason),
@@ -307,11 +313,51 @@ impl Driver {
         }
     }
 
-    /// Empties the session after an input: transmits, then events. Returns whether there were any
-    /// for the user.
+    /// Empties the session after an input: transmits, then events, and what is passed on of them.
+    /// Returns whether there were any for the user.
     fn drain(&mut self, cx: &mut Context<'_>) -> bool {
         self.transmit(cx);
-        self.hand_over()
+        let (told, forwarded) = self.hand_over();
+        if forwarded || self.pay() {
+            self.transmit(cx);
+        }
+        told
+    }
+
+    fn set_routes(&mut self, routes: Vec<Route>) {
+        let Self {
+            session,
+            clock,
+            shared,
+            router,
+            ..
+        } = self;
+        let now = clock.now();
+        let mut queue = shared.events();
+        router.set_routes(routes, &mut |to, message| {
+            send_on(session, now, &mut queue, to, message)
+        });
+    }
+
+    /// Notes that are to be ended at a receiver that had no room before.
+    fn pay(&mut self) -> bool {
+        let Self {
+            session,
+            clock,
+            router,
+            ..
+        } = self;
+        if !router.owes() {
+            return false;
+        }
+        let now = clock.now();
+        // That there was no room has been told.
+        router.pay(&mut |to, message| {
+            !matches!(
+                session.send(now, to, message),
+                Err(SendError::QueueFull { .. })
+            )
+        })
     }
 
     fn transmit(&mut self, cx: &mut Context<'_>) {
@@ -347,25 +393,40 @@ impl Driver {
     }
 
     /// Passes events on as long as the user takes them. When they do not, events stay in the
-    /// session, which bounds them and lets nobody new in. Returns whether there were any.
-    fn hand_over(&mut self) -> bool {
+    /// session, which bounds them and lets nobody new in. Returns whether there were any, and whether
+    /// something was passed on to other peers.
+    fn hand_over(&mut self) -> (bool, bool) {
         let Some(mut event) = self.held.take().or_else(|| self.session.poll_event()) else {
-            return false;
+            return (false, false);
         };
-        let mut queue = self.shared.events();
-        let mut any = false;
+        let Self {
+            session,
+            clock,
+            shared,
+            known,
+            router,
+            held,
+            ..
+        } = self;
+        let mut queue = shared.events();
+        let (mut any, mut forwarded) = (false, false);
+        let now = clock.now();
         while queue.has_room() {
-            if let Some(told) = self.known.told(event, &self.shared) {
+            forwarded |= pass_on(router, session, now, &mut queue, &event);
+            if let Some(told) = known.told(event, shared) {
+                if let Told::Connected(_, peer) = &told {
+                    router.joined(Arc::clone(peer));
+                }
                 queue.push(told);
                 any = true;
             }
-            match self.session.poll_event() {
+            match session.poll_event() {
                 Some(next) => event = next,
-                None => return any,
+                None => return (any, forwarded),
             }
         }
-        self.held = Some(event);
-        any
+        *held = Some(event);
+        (any, forwarded)
     }
 
     /// Passes on what is left, room or not.
@@ -375,6 +436,49 @@ impl Driver {
             if let Some(told) = self.known.told(event, &self.shared) {
                 queue.push(told);
             }
+        }
+    }
+}
+
+/// Passes on to other peers what an event brings. Returns whether that was anything.
+fn pass_on(
+    router: &mut Router,
+    session: &mut Session,
+    now: Time,
+    queue: &mut EventQueue<'_>,
+    event: &Event,
+) -> bool {
+    let mut any = false;
+    let mut send = |to, message: Message<'_>| {
+        any = true;
+        send_on(session, now, queue, to, message)
+    };
+    match event {
+        Event::Message {
+            participant,
+            message,
+            ..
+        } => router.forward(*participant, message.as_message(), &mut send),
+        Event::Left { participant, .. } => router.left(*participant, &mut send),
+        _ => {}
+    }
+    any
+}
+
+/// Sends what is passed on. Returns whether the receiver had room for it; if not, the user is told.
+fn send_on(
+    session: &mut Session,
+    now: Time,
+    queue: &mut EventQueue<'_>,
+    to: ParticipantId,
+    message: Message<'_>,
+) -> bool {
+    match session.send(now, to, message) {
+        // Gone in the meantime: then it is all the same.
+        Ok(()) | Err(SendError::UnknownParticipant { .. }) => true,
+        Err(error) => {
+            queue.push_failure(to, error);
+            false
         }
     }
 }

@@ -9,7 +9,9 @@ use std::task::{Context, Poll};
 use futures::StreamExt;
 use futures::stream::{FusedStream, Stream};
 use netmidi_message::Message;
-use netmidi_session::{Config, Event as Core, JournalPolicy, ParticipantId, Persistence, Session};
+use netmidi_session::{
+    Config, Event as Core, JournalPolicy, ParticipantId, Persistence, Playout, Session,
+};
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -20,6 +22,7 @@ use crate::driver::Driver;
 use crate::error::{Error, InviteError, SendError};
 use crate::event::{Event, Handler, Peer};
 use crate::invitation::{Invitation, InvitationState, keep_resolving};
+use crate::route::Route;
 use crate::shared::{NewInvitation, Recipient, Shared, Taken, Told};
 use crate::sockets::{PairAddresses, Sockets};
 use crate::stats::Stats;
@@ -33,6 +36,7 @@ pub const DEFAULT_PORT: u16 = 5004;
 pub struct Builder {
     listen: Vec<SocketAddr>,
     config: Config,
+    routes: Vec<Route>,
 }
 
 impl Builder {
@@ -65,6 +69,40 @@ impl Builder {
         self
     }
 
+    /// Passes on what peers play to other peers; call it again for more routes. See [`Route`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use netmidi::{Endpoint, Route};
+    ///
+    /// // Whoever connects plays with all the others.
+    /// let hub = Endpoint::builder()
+    ///     .listen("127.0.0.1:0".parse()?)
+    ///     .route(Route::Everybody)
+    ///     .bind()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn route(mut self, route: Route) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// Peers at the same time, 64 unless it is set; further ones are told NO. Those that are invited
+    /// come in beyond that.
+    pub fn max_participants(mut self, max: usize) -> Self {
+        self.config.max_participants = max;
+        self
+    }
+
+    /// When messages are played: at once unless it is set.
+    pub fn playout(mut self, playout: Playout) -> Self {
+        self.config.playout = playout;
+        self
+    }
+
     /// Opens the sockets and starts the endpoint's task on the current tokio runtime.
     ///
     /// Any kind of runtime will do that has I/O and time enabled; on a current-thread runtime a
@@ -79,7 +117,11 @@ impl Builder {
     /// task that panics, and the stream of events ends.
     pub async fn bind(self) -> Result<Endpoint, Error> {
         let runtime = Runtime::try_current().map_err(|_| Error::NoRuntime)?;
-        let Self { mut listen, config } = self;
+        let Self {
+            mut listen,
+            config,
+            routes,
+        } = self;
         if listen.is_empty() {
             listen.push((Ipv6Addr::UNSPECIFIED, DEFAULT_PORT).into());
         }
@@ -90,7 +132,7 @@ impl Builder {
         let sockets = Sockets::bind(&listen)?;
         let addresses = sockets.addresses();
         let shared = Arc::new(Shared::new(max_events, max_octets));
-        let driver = Driver::new(session, sockets, clock, Arc::clone(&shared));
+        let driver = Driver::new(session, sockets, clock, Arc::clone(&shared), routes);
         let task = runtime.spawn(driver.run());
         let handle = Handle {
             shared,
@@ -132,6 +174,7 @@ impl Endpoint {
         Builder {
             listen: Vec::new(),
             config: Config::new("netmidi"),
+            routes: Vec::new(),
         }
     }
 
@@ -408,6 +451,15 @@ impl Handle {
     /// When the peer is not connected or the endpoint is closed.
     pub fn set_journal(&self, peer: ParticipantId, policy: JournalPolicy) -> Result<(), SendError> {
         self.shared.set_journal(peer, policy)
+    }
+
+    /// Passes on what peers play along these routes from now on, and no others. What is still down of
+    /// what was passed along others is let go. See [`Route`].
+    ///
+    /// # Errors
+    /// When the endpoint is closed.
+    pub fn set_routes(&self, routes: impl IntoIterator<Item = Route>) -> Result<(), SendError> {
+        self.shared.set_routes(routes.into_iter().collect())
     }
 
     /// The counters of the endpoint, as they are now.

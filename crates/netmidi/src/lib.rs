@@ -53,6 +53,7 @@ mod endpoint;
 mod error;
 mod event;
 mod invitation;
+mod route;
 mod shared;
 mod sockets;
 mod stats;
@@ -67,9 +68,11 @@ pub use event::{Event, Handler, Peer};
 pub use invitation::{Invitation, InvitationId, InvitationState};
 pub use netmidi_message as message;
 pub use netmidi_session::{
-    Config, ConfigError, JournalPolicy, LeaveReason, MAX_NAME_OCTETS, Origin, PacketBudget,
-    ParticipantId, ParticipantStats, Persistence, Port, Role, RunningStatus,
-    SendError as SessionSendError, SessionStats, Ssrc, Time, UndefinedCommands,
+    Admission, AllowList, ClockEstimate, Config, ConfigError, IpNet, JournalPolicy, LatePolicy,
+    LeaveReason, MAX_NAME_OCTETS, Origin, Pacing, PacketBudget, ParticipantId, ParticipantStats,
+    Persistence, Playout, Port, Role, RunningStatus, SendError as SessionSendError, SessionStats,
+    Ssrc, SysExPolicy, Time, UndefinedCommands,
 };
+pub use route::{Party, Route, RouteStats};
 pub use sockets::PairAddresses;
-pub use stats::Stats;
+pub use stats::{PeerStats, Stats};

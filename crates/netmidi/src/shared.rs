@@ -16,6 +16,7 @@ use crate::address::PeerAddress;
 use crate::error::SendError;
 use crate::event::Peer;
 use crate::invitation::{InvitationId, InvitationState};
+use crate::route::Route;
 use crate::stats::Stats;
 
 /// Octets that may wait for the driver, counted as MIDI messages plus a small overhead for each.
@@ -32,6 +33,7 @@ pub(crate) enum Request {
     Leave(ParticipantId),
     Journal(ParticipantId, JournalPolicy),
     Stats(oneshot::Sender<Stats>),
+    Routes(Vec<Route>),
     Invite(NewInvitation),
     /// Its name has these addresses.
     Reachable(InvitationId, Vec<SocketAddr>),
@@ -284,6 +286,10 @@ impl Shared {
         Taken::Some
     }
 
+    pub(crate) fn set_routes(&self, routes: Vec<Route>) -> Result<(), SendError> {
+        self.ask(Request::Routes(routes))
+    }
+
     pub(crate) fn ask_stats(&self, answer: oneshot::Sender<Stats>) -> Result<(), SendError> {
         self.ask(Request::Stats(answer))
     }
@@ -324,12 +330,7 @@ impl Shared {
 
     /// A message could not be sent: tells the user, or counts it where there is no room to.
     pub(crate) fn push_failure(&self, to: ParticipantId, error: netmidi_session::SendError) {
-        let mut events = self.events();
-        if events.has_room() {
-            events.push(Told::NotSent { to, error });
-        } else if let Some(events) = &mut events.0 {
-            events.dropped += 1;
-        }
+        self.events().push_failure(to, error);
     }
 
     /// Something of which the session knows nothing; there is little of it.
@@ -365,6 +366,15 @@ impl EventQueue<'_> {
             events.driver_waits |= !room;
             room
         })
+    }
+
+    /// A message could not be sent: tells the user, or counts it where there is no room to.
+    pub(crate) fn push_failure(&mut self, to: ParticipantId, error: netmidi_session::SendError) {
+        if self.has_room() {
+            self.push(Told::NotSent { to, error });
+        } else if let Some(events) = &mut self.0 {
+            events.dropped += 1;
+        }
     }
 
     pub(crate) fn push(&mut self, told: Told) {

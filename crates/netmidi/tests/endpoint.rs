@@ -406,8 +406,8 @@ async fn a_note_is_guarded_until_it_is_acknowledged_and_journals_can_be_switched
     assert_eq!(sent[1].1[..2], [0x40, 0x20], "a journal with a channel");
     client.acknowledge(sent[1].0);
     let stats = handle.stats().await.unwrap();
-    assert!(stats.peers[0].1.guards_sent >= 2);
-    assert_eq!(stats.peers[0].1.feedback_sent, 1, "about the clock");
+    assert!(stats.peers[0].counters.guards_sent >= 2);
+    assert_eq!(stats.peers[0].counters.feedback_sent, 1, "about the clock");
 
     handle.set_journal(peer.id, JournalPolicy::Off).unwrap();
     handle.send(peer.id, note).unwrap();
@@ -624,7 +624,12 @@ async fn several_pairs_are_one_endpoint() {
     }
     let stats = handle.stats().await.unwrap();
     assert_eq!(stats.peers.len(), 2);
-    assert!(stats.peers.iter().all(|(_, peer)| peer.messages_sent == 1));
+    assert!(
+        stats
+            .peers
+            .iter()
+            .all(|peer| peer.counters.messages_sent == 1)
+    );
     assert_eq!(stats.session.invitations_accepted, 2);
 }
 
@@ -721,7 +726,11 @@ async fn a_handler_hears_everything_in_order() {
         client.join().await;
         client.play(&[0x90, 60, 100]);
         // Clock and BY travel on other ways than the note: it goes first.
-        while handle.stats().await.unwrap().peers[0].1.messages_received == 0 {
+        while handle.stats().await.unwrap().peers[0]
+            .counters
+            .messages_received
+            == 0
+        {
             tokio::task::yield_now().await;
         }
         handle.close();
