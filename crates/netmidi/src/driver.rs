@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::event::Peer;
 use crate::invitation::{InvitationId, InvitationState};
 use crate::route::{Route, Router};
+use crate::settings::Task;
 use crate::shared::{EventQueue, NewInvitation, Recipient, Request, Shared, Told};
 use crate::sockets::Sockets;
 use crate::stats::Stats;
@@ -184,7 +185,13 @@ impl Driver {
         self.shared.take_requests(&mut self.requests);
         while let Some(request) = self.requests.pop_front() {
             match request {
-                Request::Send { at, to, message } => self.send(at, to, message.as_message()),
+                Request::Send {
+                    at,
+                    due,
+                    to,
+                    message,
+                } => self.send(at, due, to, message.as_message()),
+                Request::Do(Task(task)) => task(&mut self.session, self.clock.now()),
                 Request::Leave(participant) => {
                     // It may have left by itself in the meantime.
                     let _ = self.session.leave(self.clock.now(), participant);
@@ -209,14 +216,15 @@ impl Driver {
         }
     }
 
-    fn send(&mut self, at: Time, to: Recipient, message: Message<'_>) {
+    fn send(&mut self, at: Time, due: Option<Time>, to: Recipient, message: Message<'_>) {
         let Self {
             session,
             known: Known { connected, .. },
             shared,
             ..
         } = self;
-        let mut send_one = |to: ParticipantId| match session.send(at, to, message) {
+        let due = due.unwrap_or(at);
+        let mut send_one = |to: ParticipantId| match session.send_at(at, due, to, message) {
             // Gone in the meantime: the user is about to hear of it.
             Ok(()) | Err(SendError::UnknownParticipant { .. }) => {}
             Err(error) => shared.push_failure(to, error),

@@ -314,6 +314,8 @@ impl Endpoint {
                 peer: self.peers.remove(&participant)?,
                 reason,
             },
+            Core::Invited { request, inviter } => Event::Invited { request, inviter },
+            Core::Withdrawn { request } => Event::Withdrawn { request },
             Core::Overflow {
                 participant,
                 dropped,
@@ -342,8 +344,8 @@ impl FusedStream for Endpoint {
 /// Sends from anywhere; clones share one endpoint.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    shared: Arc<Shared>,
-    clock: Clock,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) clock: Clock,
     runtime: Runtime,
 }
 
@@ -360,7 +362,7 @@ impl Handle {
         message: impl Into<Message<'m>>,
     ) -> Result<(), SendError> {
         self.shared
-            .send(self.clock.now(), Recipient::One(to), message.into())
+            .send(self.clock.now(), None, Recipient::One(to), message.into())
     }
 
     /// Sends a message to every peer, now.
@@ -369,7 +371,7 @@ impl Handle {
     /// When the endpoint is closed or its task gets no time to run.
     pub fn send_to_all<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         self.shared
-            .send(self.clock.now(), Recipient::All, message.into())
+            .send(self.clock.now(), None, Recipient::All, message.into())
     }
 
     /// Sends a message to every peer but one, now: what one played, to the others.
@@ -381,8 +383,12 @@ impl Handle {
         but: ParticipantId,
         message: impl Into<Message<'m>>,
     ) -> Result<(), SendError> {
-        self.shared
-            .send(self.clock.now(), Recipient::AllBut(but), message.into())
+        self.shared.send(
+            self.clock.now(),
+            None,
+            Recipient::AllBut(but),
+            message.into(),
+        )
     }
 
     /// Invites somebody: a name or number with a control port, 5004 unless it is given.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use netmidi_message::{Message, MessageBuf};
-use netmidi_session::{LeaveReason, Origin, ParticipantId, Role, Ssrc, Time};
+use netmidi_session::{Inviter, LeaveReason, Origin, ParticipantId, RequestId, Role, Ssrc, Time};
 
 use crate::address::PeerAddress;
 use crate::invitation::{InvitationId, InvitationState};
@@ -67,6 +67,19 @@ pub enum Event {
         peer: Arc<Peer>,
         /// Why.
         error: netmidi_session::SendError,
+    },
+    /// Somebody asks to connect, and [`Handle::decide`](crate::Handle::decide) has to say whether it
+    /// may ([`Admission::Ask`](crate::Admission::Ask)).
+    Invited {
+        /// Its name until it is decided.
+        request: RequestId,
+        /// Who asks.
+        inviter: Box<Inviter>,
+    },
+    /// Somebody who asked to connect has given up.
+    Withdrawn {
+        /// Which request.
+        request: RequestId,
     },
     /// How far an invitation is. That it led to a session is told by [`Event::Connected`].
     Invitation {

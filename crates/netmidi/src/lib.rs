@@ -54,6 +54,7 @@ mod error;
 mod event;
 mod invitation;
 mod route;
+mod settings;
 mod shared;
 mod sockets;
 mod stats;
@@ -68,10 +69,11 @@ pub use event::{Event, Handler, Peer};
 pub use invitation::{Invitation, InvitationId, InvitationState};
 pub use netmidi_message as message;
 pub use netmidi_session::{
-    Admission, AllowList, ClockEstimate, Config, ConfigError, IpNet, JournalPolicy, LatePolicy,
-    LeaveReason, MAX_NAME_OCTETS, Origin, Pacing, PacketBudget, ParticipantId, ParticipantStats,
-    Persistence, Playout, Port, Role, RunningStatus, SendError as SessionSendError, SessionStats,
-    Ssrc, SysExPolicy, Time, UndefinedCommands,
+    Admission, AllowList, ClockEstimate, Config, ConfigError, Inviter, IpNet, JournalPolicy,
+    LatePolicy, LeaveReason, MAX_NAME_OCTETS, Origin, Pacing, PacketBudget, ParticipantId,
+    ParticipantStats, Persistence, Playout, Port, RequestId, Role, RunningStatus,
+    SendError as SessionSendError, SessionStats, Ssrc, SysExPolicy, Time, UndefinedCommands,
+    Verdict,
 };
 pub use route::{Party, Route, RouteStats};
 pub use sockets::PairAddresses;

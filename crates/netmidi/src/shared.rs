@@ -17,6 +17,7 @@ use crate::error::SendError;
 use crate::event::Peer;
 use crate::invitation::{InvitationId, InvitationState};
 use crate::route::Route;
+use crate::settings::Task;
 use crate::stats::Stats;
 
 /// Octets that may wait for the driver, counted as MIDI messages plus a small overhead for each.
@@ -27,12 +28,15 @@ const MAX_WAITING_OCTETS: usize = 16 << 20;
 pub(crate) enum Request {
     Send {
         at: Time,
+        /// When it is meant to sound, if that is not now.
+        due: Option<Time>,
         to: Recipient,
         message: MessageBuf,
     },
     Leave(ParticipantId),
     Journal(ParticipantId, JournalPolicy),
     Stats(oneshot::Sender<Stats>),
+    Do(Task),
     Routes(Vec<Route>),
     Invite(NewInvitation),
     /// Its name has these addresses.
@@ -147,6 +151,7 @@ impl Shared {
     pub(crate) fn send(
         &self,
         at: Time,
+        due: Option<Time>,
         to: Recipient,
         message: Message<'_>,
     ) -> Result<(), SendError> {
@@ -168,6 +173,7 @@ impl Shared {
         requests.octets += octets;
         requests.queue.push_back(Request::Send {
             at,
+            due,
             to,
             message: message.to_buf(),
         });
@@ -248,7 +254,7 @@ impl Shared {
         self.ask(Request::Withdraw(id))
     }
 
-    fn ask(&self, request: Request) -> Result<(), SendError> {
+    pub(crate) fn ask(&self, request: Request) -> Result<(), SendError> {
         let mut requests = lock(&self.requests);
         if requests.closed {
             return Err(SendError::Closed);
