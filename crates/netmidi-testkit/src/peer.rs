@@ -107,7 +107,11 @@ impl ScriptedPeer {
         joined.expect("the peer joined").0
     }
 
-    fn knock(&self, session: &mut Session, now: Time) {
+    /// Invites on both ports and checks that both are accepted, whether or not it is let in with that.
+    ///
+    /// # Panics
+    /// When the session does not accept.
+    pub fn knock(&self, session: &mut Session, now: Time) {
         let invitation = self.exchange(ExchangeKind::Invitation);
         for (local, from) in [
             (LocalPort::control(self.pair), self.control),

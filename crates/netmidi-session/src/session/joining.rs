@@ -194,12 +194,13 @@ impl Session {
                 }
                 Standing::Accepted => {
                     self.stats.invitations_accepted += 1;
+                    // Before anything that a participant is sent: until then it knows of no session.
+                    self.accept(local, from, exchange.token);
                     if self.needs_proof(&key, control) {
                         self.begin_proof(&key, from);
                     } else if let Some(pending) = self.forget_invitation(&key) {
                         self.join(key, pending, from, local.pair);
                     }
-                    self.accept(local, from, exchange.token);
                 }
                 // Before our OK.
                 Standing::Undecided => self.stats.invitations_ignored += 1,

@@ -155,7 +155,7 @@ impl Session {
         self.advance(now);
         self.stats.datagrams += 1;
         match Datagram::parse(octets) {
-            Ok(Datagram::Rtp(packet)) => self.handle_rtp(local, from, &packet),
+            Ok(Datagram::Rtp(packet)) => self.handle_rtp(local, from, &packet, octets),
             Ok(Datagram::Control(Control::Exchange(exchange))) => match exchange.kind {
                 ExchangeKind::Invitation => self.handle_invitation(local, from, &exchange),
                 ExchangeKind::End => self.handle_bye(local, from, &exchange),
@@ -349,7 +349,13 @@ impl Session {
 
     // Inputs.
 
-    fn handle_rtp(&mut self, local: LocalPort, from: SocketAddr, packet: &RtpPacket<'_>) {
+    pub(super) fn handle_rtp(
+        &mut self,
+        local: LocalPort,
+        from: SocketAddr,
+        packet: &RtpPacket<'_>,
+        octets: &[u8],
+    ) {
         let header = packet.header();
         if local.port == Port::Control {
             self.stats.rtp_on_control += 1;
@@ -365,9 +371,11 @@ impl Session {
             .get(&PeerKey::new(header.ssrc, from, local.pair))
             .copied()
         else {
-            self.stats.unknown_sender += 1;
-            if !self.has_to_prove(header.ssrc, from, local.pair) {
-                self.tell_stranger(local, from);
+            if !self.keep_early(header.ssrc, local, from, octets) {
+                self.stats.unknown_sender += 1;
+                if !self.has_to_prove(header.ssrc, from, local.pair) {
+                    self.tell_stranger(local, from);
+                }
             }
             return;
         };

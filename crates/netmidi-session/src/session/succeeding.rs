@@ -8,10 +8,11 @@
 //! trip. A participant that says nothing for a second although it is asked gives way as well, since
 //! there are peers that never exchange clocks.
 
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use netmidi_wire::{ClockCount, ClockSync as ClockPacket, Ssrc, Token};
+use netmidi_wire::{ClockCount, ClockSync as ClockPacket, Datagram, Ssrc, Token};
 
 use super::Session;
 use super::sending::Answer;
@@ -26,6 +27,10 @@ use crate::transmit::{LocalPort, PairId, Port};
 const ASK_INTERVAL: Duration = Duration::from_millis(250);
 /// So long without a sign of life after the newcomer came, and the participant gives way.
 const SILENCE: Duration = Duration::from_secs(1);
+/// Packets of MIDI of one that are kept until then, ...
+const EARLY_PACKETS: usize = 16;
+/// ... and octets of them.
+const EARLY_OCTETS: usize = 4096;
 /// So long without a proof, and the newcomer is forgotten.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -39,6 +44,8 @@ pub(crate) struct Successor {
     at: Time,
     /// When its timer comes due.
     due: Time,
+    /// What it played so far: if it proves itself, none of that was lost.
+    early: Vec<Vec<u8>>,
 }
 
 impl Successor {
@@ -95,6 +102,7 @@ impl Session {
             clock: ClockSync::new(self.clock),
             at: self.now,
             due,
+            early: Vec::new(),
         };
         self.successors.insert(old, successor);
         if due <= self.now {
@@ -246,8 +254,13 @@ impl Session {
             return;
         };
         let Successor {
-            key, who, clock, ..
+            key,
+            who,
+            clock,
+            early,
+            ..
         } = successor;
+        let (local, data) = (LocalPort::data(key.pair()), who.data);
         let invitee = self.asking_at(key.pair(), who.control);
         self.enter(key, who, invitee, true);
         let Some(id) = self.peers.get(&key).copied() else {
@@ -260,6 +273,38 @@ impl Session {
             self.prove(id);
             self.clock_compared(id);
         }
+        for octets in early {
+            if let Ok(Datagram::Rtp(packet)) = Datagram::parse(&octets) {
+                self.handle_rtp(local, data, &packet, &octets);
+            }
+        }
+    }
+
+    /// MIDI of somebody who has yet to prove itself: it overtook the proof, perhaps. Returns whether it
+    /// is kept until then.
+    pub(super) fn keep_early(
+        &mut self,
+        ssrc: Ssrc,
+        local: LocalPort,
+        from: SocketAddr,
+        octets: &[u8],
+    ) -> bool {
+        let key = PeerKey::new(ssrc, from, local.pair);
+        let Some(successor) = self
+            .successor_keys
+            .get(&key)
+            .and_then(|old| self.successors.get_mut(old))
+        else {
+            return false;
+        };
+        let kept: usize = successor.early.iter().map(Vec::len).sum();
+        let has_room = successor.early.len() < EARLY_PACKETS && kept + octets.len() <= EARLY_OCTETS;
+        if successor.who.data != from || !has_room {
+            return false;
+        }
+        successor.early.push(octets.to_vec());
+        self.stats.newcomer_packets += 1;
+        true
     }
 
     /// The participant has left by itself: there is nothing to prove any more.
