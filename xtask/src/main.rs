@@ -38,7 +38,7 @@ Usage: cargo xtask [--strict] COMMAND
   converge [SCRIPTS]    that loss leaves no trace, with 10,000 scripts of 1,000 messages
   tshark [SEED]         tshark on 10,000 packets with journals of random sessions
   interop [SEED]        npm rtpmidi against examples/server, and tshark on the capture
-  discovery             avahi and netmidi-discovery find each other, in network namespaces
+  discovery             avahi and we find each other, and play by name, in network namespaces
   fuzz [TARGET] [SECS]  one fuzz target or all, 20 seconds each unless told otherwise
   bench [NAME]          one criterion bench or all
 
