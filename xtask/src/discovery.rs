@@ -238,30 +238,29 @@ fn two_of_ours(bench: &Bench<'_>) -> Verdict {
     right.withdraw()
 }
 
-/// The probing of both meets: one of them keeps the name, whichever.
+/// The probing of both meets, or else the announcements do: one of them gives way, and sometimes
+/// both. In the end they have two names, and each says the one that peers see.
 fn both_at_once(bench: &Bench<'_>) -> Verdict {
     let mut left = bench.announce_as(&bench.network.a, "Twin", &["--port", "6004"])?;
     let mut right = bench.announce_as(&bench.network.b, "Twin", &["--port", "6006"])?;
-    let mut said = [left.until(SOON, |_| true)?, right.until(SOON, |_| true)?];
-    said.sort();
-    let [kept, renamed] = &said;
-    // Usually it is Twin (2); Twin (3) if its own first try is still around.
-    let other = renamed
-        .strip_prefix("renamed: ")
-        .and_then(|rest| rest.strip_suffix(" (Twin: Taken)"));
-    let (true, Some(other)) = (kept == "announced: Twin", other) else {
-        return Err(format!("one of the two should be renamed, but: {said:?}").into());
-    };
-    bench.avahi_shows("both", |rows| {
-        let one = |name: &str| rows.iter().any(|row| row.name == name);
-        one("Twin") && one(other)
-    })?;
-    for program in [&mut left, &mut right] {
-        program.until_quiet()?;
-        if program.said.len() > 1 {
-            return Err(format!("it changed its mind: {}", program.said.join(" | ")).into());
-        }
+    left.until(SOON, |_| true)?;
+    right.until(SOON, |_| true)?;
+    for _ in 0..3 {
+        left.until_quiet()?;
+        right.until_quiet()?;
     }
+    let names = [left.announced_name()?, right.announced_name()?];
+    let [of_left, of_right] = &names;
+    if of_left == of_right {
+        return Err(format!("they should have two names, but: {names:?}").into());
+    }
+    bench.avahi_shows(&format!("{names:?}"), |rows| {
+        let one = |port: &str, name: &str| {
+            let mut with_port = rows.iter().filter(|row| row.port == port).peekable();
+            with_port.peek().is_some() && with_port.all(|row| row.name == name)
+        };
+        one("6004", of_left) && one("6006", of_right)
+    })?;
     left.withdraw()?;
     right.withdraw()
 }
@@ -755,6 +754,17 @@ impl Said {
             }
         }
         Err("it does not stop talking".to_owned().into())
+    }
+
+    /// The name that `announce` told last.
+    fn announced_name(&self) -> Result<String, Stop> {
+        let last = self.said.last().map_or("", String::as_str);
+        let renamed = last.strip_prefix("renamed: ");
+        let name = last
+            .strip_prefix("announced: ")
+            .or_else(|| renamed.and_then(|rest| rest.split(" (Twin: ").next()));
+        name.map(str::to_owned)
+            .ok_or_else(|| format!("no name in: {last}").into())
     }
 
     fn has_once(&self, start: &str) -> Verdict {
