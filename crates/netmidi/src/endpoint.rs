@@ -477,7 +477,7 @@ impl Handle {
     /// Invites somebody: a name or number with a control port, 5004 unless it is given, or the name of
     /// a session in the local network. [`PeerAddress`] tells how a text is read.
     ///
-    /// All addresses of a name are asked at once, every second until one answers; while there is no
+    /// All addresses of a name are asked at once, twice a second until one answers; while there is no
     /// session the name is looked up again every five seconds, so that one that has moved is found. Returns at once: how far it is can be
     /// watched at the [`Invitation`], and comes as [`Event::Invitation`] and [`Event::Connected`].
     /// When the session is lost the peer is invited again ([`Persistence::Forever`]), from the same

@@ -38,7 +38,7 @@ pub enum InvitationState {
         /// Why.
         reason: Arc<str>,
     },
-    /// It is asked, once each second, and has not answered yet.
+    /// It is asked, every half second, and has not answered yet.
     Asking,
     /// This port did not answer so far. It is asked on, unless it was to be asked once.
     Unanswered {

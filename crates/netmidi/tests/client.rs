@@ -100,7 +100,7 @@ async fn nobody_there_is_said_in_a_sentence() {
         .unwrap_err();
     let text = error.to_string();
     assert!(
-        text.contains("no answer from its control port after 12 invitations"),
+        text.contains("no answer from its control port after 24 invitations"),
         "{text}"
     );
     assert!(text.contains(&address.to_string()), "{text}");
