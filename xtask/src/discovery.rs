@@ -1,6 +1,6 @@
 //! Discovery against avahi, in two network namespaces of our own that a cable joins.
 //!
-//! avahi runs in the one, the examples of netmidi-discovery in both. Nothing of it leaves the
+//! avahi runs in the one, the examples of netmidi-discovery and of the facade in both. Nothing of it leaves the
 //! namespaces, and they are removed at the end.
 
 use core::time::Duration;
@@ -29,12 +29,12 @@ type Check = fn(&Bench<'_>) -> Verdict;
 pub(crate) fn check() -> Verdict {
     need_tools()?;
     run(&mut cargo(
-        "build --package netmidi-discovery --examples".split(' '),
+        "build --package netmidi-discovery --package netmidi --examples".split(' '),
     ))?;
     let network = Network::new([AVAHI_ADDRESS, OUR_ADDRESS])?;
     network.wait_for_link_local()?;
     let bench = Bench::start(&network)?;
-    let checks: [(&str, Check); 10] = [
+    let checks: [(&str, Check); 14] = [
         ("avahi's session is found, and lost", avahi_is_found),
         ("ours is found by avahi, and lost", avahi_finds_ours),
         ("avahi has the name first", avahi_has_the_name),
@@ -45,6 +45,10 @@ pub(crate) fn check() -> Verdict {
         ("a name with a dot", dotted_name),
         ("a cable is pulled and put back", cable_pulled),
         ("an address comes later", later_address),
+        ("played by name between machines", played_by_name),
+        ("played by name on one machine", played_at_home),
+        ("a session that moves is found again", session_moves),
+        ("a session taken by another name", name_taken),
     ];
     for (name, check) in checks {
         let start = Instant::now();
@@ -315,6 +319,88 @@ fn later_address(bench: &Bench<'_>) -> Verdict {
     Ok(())
 }
 
+/// The examples of the facade: the client finds the server by name and plays.
+fn played_by_name(bench: &Bench<'_>) -> Verdict {
+    let (a, b) = (&bench.network.a, &bench.network.b);
+    plays(bench, a, b, "Stage Left")?;
+    // A word without a space is a host for the DNS first, which knows none.
+    plays(bench, b, a, "Organ")
+}
+
+fn played_at_home(bench: &Bench<'_>) -> Verdict {
+    plays(bench, &bench.network.b, &bench.network.b, "Stage Left")
+}
+
+fn plays(bench: &Bench<'_>, there: &Namespace, here: &Namespace, name: &str) -> Verdict {
+    let mut server = bench.server(there, name, "[::]:5004")?;
+    let mut client = bench.player(here, name)?;
+    client.until(LATER, |line| {
+        line.starts_with(&format!("connected: {name} "))
+    })?;
+    server.until(SOON, |line| {
+        line == "midi: netmidi client: note_on channel=0 note=64 velocity=127"
+    })?;
+    client.withdraw()?;
+    server.until(SOON, |line| {
+        line.starts_with("disconnected: netmidi client ")
+    })?;
+    server.withdraw()?;
+    bench.avahi_shows("nothing any more", <[Row]>::is_empty)?;
+    Ok(())
+}
+
+/// The server is killed, or ends as it should, and is there again on other ports: the client finds it by
+/// its name and plays on.
+fn session_moves(bench: &Bench<'_>) -> Verdict {
+    let mut server = bench.server(&bench.network.a, "Stage Left", "[::]:5004")?;
+    let mut client = bench.player(&bench.network.b, "Stage Left")?;
+    let connected = |line: &str, port: u16| {
+        line.starts_with("connected: Stage Left ") && line.contains(&format!(":{port}, data "))
+    };
+    client.until(LATER, |line| connected(line, 5004))?;
+    server.until(SOON, |line| line.starts_with("midi: "))?;
+    server.withdraw()?;
+    let mut server = bench.server(&bench.network.a, "Stage Left", "[::]:6004")?;
+    client.until(LATER, |line| connected(line, 6004))?;
+    server.until(SOON, |line| line.starts_with("midi: "))?;
+    // It cannot say goodbye: its old entry stays for as long as two minutes, and is corrected.
+    server.program.signal("KILL")?;
+    let mut server = bench.server(&bench.network.a, "Stage Left", "[::]:7004")?;
+    client.until(LATER, |line| connected(line, 7004))?;
+    server.until(SOON, |line| line.starts_with("midi: "))?;
+    client.withdraw()?;
+    server.withdraw()
+}
+
+/// The server says what it is called really.
+fn name_taken(bench: &Bench<'_>) -> Verdict {
+    let publisher = bench.publish("Stage Left", 5004)?;
+    bench.avahi_shows("its own session", |rows| {
+        rows.iter().any(|row| row.name == "Stage Left")
+    })?;
+    let server = bench.server_as(
+        &bench.network.b,
+        "Stage Left",
+        "[::]:6004",
+        "Stage Left (2)",
+    )?;
+    let mut client = bench.player(&bench.network.a, "Stage Left (2)")?;
+    client.until(LATER, |line| line.starts_with("connected: Stage Left "))?;
+    client.withdraw()?;
+    server.withdraw()?;
+    let nobody = bench.player(&bench.network.a, "Stage Right")?;
+    let Said {
+        mut program, log, ..
+    } = nobody;
+    let status = program.wait(SOON)?;
+    let told = fs::read_to_string(&log).unwrap_or_default();
+    if status.success() || !told.contains("Stage Left") {
+        return Err(format!("Stage Right is not there, but: {told}").into());
+    }
+    drop(publisher);
+    Ok(())
+}
+
 /// avahi in namespace `a`, with a bus of its own.
 #[derive(Debug)]
 struct Bench<'a> {
@@ -432,6 +518,36 @@ impl<'a> Bench<'a> {
         browse.args(options);
         let log = self.log("browse");
         let program = Program::start("browse", &mut browse, Read::Stdout, &log)?;
+        Ok(Said::new(program, log))
+    }
+
+    /// The facade's server, announced by its name.
+    fn server(&self, place: &Namespace, name: &str, listen: &str) -> Result<Said, Stop> {
+        self.server_as(place, name, listen, name)
+    }
+
+    fn server_as(
+        &self,
+        place: &Namespace,
+        name: &str,
+        listen: &str,
+        announced: &str,
+    ) -> Result<Said, Stop> {
+        let mut server = place.command(example("server"));
+        server.args(["--name", name, "--listen", listen]);
+        let log = self.log(&format!("server {}", place.name));
+        let program = Program::start("server", &mut server, Read::Stdout, &log)?;
+        let mut server = Said::new(program, log);
+        server.until(SOON, |line| line == format!("announced: {announced}"))?;
+        Ok(server)
+    }
+
+    /// The facade's client, which plays to whom it finds by that name.
+    fn player(&self, place: &Namespace, name: &str) -> Result<Said, Stop> {
+        let mut client = place.command(example("client"));
+        client.args(["--connect", name, "--play"]);
+        let log = self.log(&format!("client {}", place.name));
+        let program = Program::start("client", &mut client, Read::Stdout, &log)?;
         Ok(Said::new(program, log))
     }
 

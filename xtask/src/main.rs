@@ -49,7 +49,7 @@ Usage: cargo xtask [--strict] COMMAND
                         tshark on captures of both
   relay [SEED]          the two examples with a bad network between them
   veth [SEED]           the two examples as two hosts whose interfaces and addresses change
-  discovery             avahi and netmidi-discovery find each other, in network namespaces
+  discovery             avahi and we find each other, and play by name, in network namespaces
   fuzz [TARGET] [SECS]  one fuzz target or all, 20 seconds each unless told otherwise
   bench [NAME]          one criterion bench or all
 

@@ -27,10 +27,15 @@ Examples:
   client                                   the server on this machine, port 5004
   client --connect piano.local --play      another machine by name; plays a scale over and over
   echo 90 3c 64 | client --stdin           one note, and goodbye
+  client --connect 'Stage Left'            a session by the name that it is shown by
   client --connect '[fe80::1%eth0]:5006'   a link-local address, with the interface that leads to it")]
 struct Options {
-    /// Whom to connect to.
-    #[arg(long, value_name = "HOST[:PORT]", default_value = "localhost:5004")]
+    /// Whom to connect to: a host, or a session that is shown in the local network.
+    #[arg(
+        long,
+        value_name = "HOST[:PORT]|NAME",
+        default_value = "localhost:5004"
+    )]
     connect: PeerAddress,
     /// The control port to connect from; the data port is the one above it. Any two unless given.
     #[arg(long, value_name = "ADDR:PORT")]

@@ -17,7 +17,8 @@ use show::{Lines, journal, show, stop_signal};
 
 /// Accepts RTP-MIDI (AppleMIDI) sessions and prints what is played.
 ///
-/// Connect to it from the Audio MIDI Setup of a Mac, rtpMIDI on Windows, rtpmidid on Linux, or an
+/// It shows up in the local network by its name, and prints that: another one than was asked for when
+/// somebody else has it. Or connect to it from the Audio MIDI Setup of a Mac, rtpMIDI on Windows, rtpmidid on Linux, or an
 /// app on a phone: add a device with the address of this machine and the control port.
 #[derive(Parser)]
 #[command(after_help = "\
@@ -41,6 +42,10 @@ struct Options {
     /// or in words (`note_on channel=0 note=60 velocity=100`). Reading starts with the first peer.
     #[arg(long)]
     stdin: bool,
+    /// Do not show the session in the local network. One that listens on this machine only is not
+    /// shown anyway.
+    #[arg(long)]
+    no_announce: bool,
     /// Pass on what each peer plays to all others.
     #[arg(long)]
     forward: bool,
@@ -79,6 +84,10 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         .journal(options.journal);
     if options.forward {
         builder = builder.route(Route::Everybody);
+    }
+    #[cfg(feature = "discovery")]
+    if !options.no_announce && options.listen.iter().any(|it| !it.ip().is_loopback()) {
+        builder = builder.announce(true);
     }
     for address in options.listen {
         builder = builder.listen(address);

@@ -4,10 +4,28 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use crate::endpoint::DEFAULT_PORT;
+use crate::finding::Finder;
 
-/// The address of somebody to invite: a name or number, and a control port.
+/// How long the DNS is waited for before sessions of that name are looked for.
+const DNS_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The address of somebody to invite: a name or number with a control port, or the name of a session
+/// that is announced in the local network.
+///
+/// A text means
+///
+/// - with a space in it, the session of that name: `Stage Left`;
+/// - without a space, dot or colon, the host of that name; and if the DNS knows none, or says nothing
+///   within a second, the session of that name: `Organ`;
+/// - otherwise a host name or number, with a port or with 5004.
+///
+/// [`PeerAddress::session`] takes any name for that of a session. Sessions are found with the feature
+/// `discovery`.
 ///
 /// ```
 /// use netmidi::PeerAddress;
@@ -22,12 +40,23 @@ use crate::endpoint::DEFAULT_PORT;
 ///     let address: PeerAddress = text.parse()?;
 ///     assert_eq!((address.host(), address.port()), (host, port));
 /// }
+/// assert_eq!("Stage Left".parse::<PeerAddress>()?.session_name(), Some("Stage Left"));
 /// # Ok::<(), netmidi::AddressError>(())
 /// ```
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct PeerAddress {
     host: String,
     port: u16,
+    kind: Kind,
+}
+
+/// What the name may be.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Kind {
+    Host,
+    Session,
+    /// That of a host rather than a session.
+    Either,
 }
 
 /// Why a text is no address.
@@ -41,16 +70,32 @@ pub struct AddressError {
 }
 
 impl PeerAddress {
+    /// The session of this name in the local network, whatever signs it has.
+    #[must_use]
+    pub fn session(name: impl Into<String>) -> Self {
+        Self {
+            host: name.into(),
+            port: DEFAULT_PORT,
+            kind: Kind::Session,
+        }
+    }
+
     /// The name or number, without brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The control port.
+    /// The control port; of a session that is found by its name it is the one found instead.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The name, if it may be that of a session.
+    #[must_use]
+    pub fn session_name(&self) -> Option<&str> {
+        (self.kind != Kind::Host).then_some(self.host.as_str())
     }
 
     /// Whether it is a number, which always means the same host.
@@ -59,16 +104,41 @@ impl PeerAddress {
         number.parse::<IpAddr>().is_ok()
     }
 
-    /// All addresses that it stands for now.
-    pub(crate) async fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
-        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await?;
+    /// All addresses that it stands for now, at least one; why there is none, in words.
+    pub(crate) async fn resolve(&self, finder: &Finder) -> Result<Vec<SocketAddr>, String> {
+        match self.kind {
+            Kind::Host => self.look_up().await.map_err(|error| match error {
+                Some(error) => format!(
+                    "the name {} cannot be looked up ({error}); see that it is right, or use the \
+                     address in numbers",
+                    self.host
+                ),
+                None => format!("the name {} has no address", self.host),
+            }),
+            Kind::Session => finder.find(&self.host).await,
+            Kind::Either => match timeout(DNS_PATIENCE, self.look_up()).await {
+                Ok(Ok(addresses)) => Ok(addresses),
+                _ => finder
+                    .find(&self.host)
+                    .await
+                    .map_err(|reason| format!("the DNS knows no host of this name, and {reason}")),
+            },
+        }
+    }
+
+    /// Asks the DNS. An error of nobody: there is the name, and no address.
+    async fn look_up(&self) -> Result<Vec<SocketAddr>, Option<io::Error>> {
+        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
         let mut addresses: Vec<SocketAddr> = Vec::new();
-        for address in found {
+        for address in found.map_err(Some)? {
             if !addresses.contains(&address) {
                 addresses.push(address);
             }
         }
-        Ok(addresses)
+        match addresses.is_empty() {
+            true => Err(None),
+            false => Ok(addresses),
+        }
     }
 }
 
@@ -81,6 +151,13 @@ impl FromStr for PeerAddress {
             what,
         };
         let trimmed = text.trim();
+        if trimmed.contains(char::is_whitespace) {
+            return Ok(Self::session(trimmed));
+        }
+        let kind = match trimmed.contains(['.', ':']) {
+            true => Kind::Host,
+            false => Kind::Either,
+        };
         let (host, port) = if let Some(rest) = trimmed.strip_prefix('[') {
             let Some((host, after)) = rest.split_once(']') else {
                 return Err(error("the bracket is not closed"));
@@ -117,6 +194,7 @@ impl FromStr for PeerAddress {
         Ok(Self {
             host: host.to_owned(),
             port,
+            kind,
         })
     }
 }
@@ -130,6 +208,7 @@ impl From<SocketAddr> for PeerAddress {
         Self {
             host,
             port: address.port(),
+            kind: Kind::Host,
         }
     }
 }
@@ -158,7 +237,9 @@ impl From<std::convert::Infallible> for AddressError {
 
 impl fmt::Display for PeerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
+        if self.kind != Kind::Host {
+            f.write_str(&self.host)
+        } else if self.host.contains(':') {
             write!(f, "[{}]:{}", self.host, self.port)
         } else {
             write!(f, "{}:{}", self.host, self.port)
@@ -190,11 +271,32 @@ mod tests {
 
     #[test]
     fn an_address_is_written_as_it_is_read() {
-        for text in ["host:5006", "[fe80::1%3]:5004", "192.0.2.7:5004"] {
+        for text in [
+            "host:5006",
+            "[fe80::1%3]:5004",
+            "192.0.2.7:5004",
+            "Organ",
+            "Örgel: links",
+        ] {
             assert_eq!(text.parse::<PeerAddress>().unwrap().to_string(), text);
         }
         let scoped: SocketAddr = "[fe80::1%3]:5004".parse().unwrap();
         assert_eq!(PeerAddress::from(scoped).to_string(), "[fe80::1%3]:5004");
+    }
+
+    #[test]
+    fn names_of_sessions_are_told_from_hosts() {
+        let kind = |text: &str| text.parse::<PeerAddress>().unwrap().kind;
+        for text in ["Stage Left", " Piano 1:2 ", "No. 1"] {
+            assert_eq!(kind(text), Kind::Session, "{text}");
+        }
+        for text in ["Organ", "localhost", "Örgel"] {
+            assert_eq!(kind(text), Kind::Either, "{text}");
+        }
+        for text in ["piano.local", "piano:5004", "192.0.2.7", "[::1]"] {
+            assert_eq!(kind(text), Kind::Host, "{text}");
+        }
+        assert_eq!(PeerAddress::session("a:b").session_name(), Some("a:b"));
     }
 
     #[tokio::test]
@@ -202,7 +304,7 @@ mod tests {
         let address: PeerAddress = "[fe80::1%1]:5004".parse().unwrap();
         assert!(address.is_number());
         let scoped: SocketAddr = "[fe80::1%1]:5004".parse().unwrap();
-        assert_eq!(address.resolve().await.unwrap(), [scoped]);
+        assert_eq!(address.look_up().await.unwrap(), [scoped]);
         assert!(!"localhost".parse::<PeerAddress>().unwrap().is_number());
     }
 }

@@ -61,6 +61,9 @@ pub(crate) struct Driver {
     /// The session may have more to send.
     unsent: bool,
     alarm: Alarm,
+    /// Dropped when the endpoint is closed: what ends with it notices.
+    #[cfg(feature = "discovery")]
+    open: Option<tokio::sync::oneshot::Sender<()>>,
     /// Last: the ports are free again when the user hears of the end.
     _end: EndOnDrop,
 }
@@ -99,7 +102,15 @@ impl Driver {
             retry_at: None,
             unsent: false,
             alarm: Alarm::default(),
+            #[cfg(feature = "discovery")]
+            open: None,
         }
+    }
+
+    /// Drops this when the endpoint is closed.
+    #[cfg(feature = "discovery")]
+    pub(crate) fn ends_with(&mut self, open: tokio::sync::oneshot::Sender<()>) {
+        self.open = Some(open);
     }
 
     /// Runs until the endpoint is closed and every peer has been told.
@@ -211,7 +222,11 @@ impl Driver {
                 Request::Reachable(id, addresses) => self.invite(id, &addresses),
                 Request::Unreachable(id, reason) => self.unreachable(id, reason),
                 Request::Withdraw(id) => self.withdraw(id),
-                Request::Close => self.session.close(self.clock.now()),
+                Request::Close => {
+                    #[cfg(feature = "discovery")]
+                    drop(self.open.take());
+                    self.session.close(self.clock.now());
+                }
             }
         }
     }

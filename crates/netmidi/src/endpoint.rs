@@ -13,7 +13,7 @@ use netmidi_session::{
     Config, Event as Core, JournalPolicy, ParticipantId, Persistence, Playout, Session,
 };
 use tokio::runtime::Handle as Runtime;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::address::{AddressError, PeerAddress};
@@ -21,6 +21,9 @@ use crate::clock::Clock;
 use crate::driver::Driver;
 use crate::error::{Error, InviteError, SendError};
 use crate::event::{Event, Handler, Peer};
+use crate::finding::Finder;
+#[cfg(feature = "discovery")]
+use crate::finding::keep_announced;
 use crate::invitation::{Invitation, InvitationState, keep_resolving};
 use crate::route::Route;
 use crate::shared::{NewInvitation, Recipient, Shared, Taken, Told};
@@ -37,6 +40,18 @@ pub struct Builder {
     listen: Vec<SocketAddr>,
     config: Config,
     routes: Vec<Route>,
+    #[cfg(feature = "discovery")]
+    announce: Option<Announce>,
+    #[cfg(feature = "discovery")]
+    discovery: Option<netmidi_discovery::Discovery>,
+}
+
+/// By what name an endpoint is announced.
+#[cfg(feature = "discovery")]
+#[derive(Clone, Debug)]
+enum Announce {
+    ItsOwn,
+    Other(String),
 }
 
 impl Builder {
@@ -90,6 +105,36 @@ impl Builder {
         self
     }
 
+    /// Whether others see this endpoint in the local network, by its [name](Self::name), with the
+    /// control port and those addresses that it listens on; of several ports, the first that listens
+    /// everywhere, else the first. Not unless it is set.
+    ///
+    /// The name that they see is told by [`Event::Announced`]: it is "NAME (2)" or the like if
+    /// somebody else has that name. It is withdrawn when the endpoint is closed.
+    #[cfg(feature = "discovery")]
+    pub fn announce(mut self, announce: bool) -> Self {
+        self.announce = announce.then_some(Announce::ItsOwn);
+        self
+    }
+
+    /// Announces the endpoint as [`announce`](Self::announce) does, by another name than its own.
+    #[cfg(feature = "discovery")]
+    pub fn announce_as(mut self, name: impl Into<String>) -> Self {
+        self.announce = Some(Announce::Other(name.into()));
+        self
+    }
+
+    /// Uses this handle of multicast DNS to announce and to find sessions by name, instead of one of
+    /// its own: to choose interfaces, or to share it between endpoints.
+    ///
+    /// Its own one is opened when it is first needed, on the addresses that the endpoint listens on,
+    /// or on all interfaces if it listens everywhere.
+    #[cfg(feature = "discovery")]
+    pub fn discovery(mut self, discovery: netmidi_discovery::Discovery) -> Self {
+        self.discovery = Some(discovery);
+        self
+    }
+
     /// Peers at the same time, 64 unless it is set; further ones are told NO. Those that are invited
     /// come in beyond that.
     pub fn max_participants(mut self, max: usize) -> Self {
@@ -121,7 +166,16 @@ impl Builder {
             mut listen,
             config,
             routes,
+            #[cfg(feature = "discovery")]
+            announce,
+            #[cfg(feature = "discovery")]
+            discovery,
         } = self;
+        #[cfg(feature = "discovery")]
+        let announced = announce.map(|announce| match announce {
+            Announce::ItsOwn => config.name.clone(),
+            Announce::Other(name) => name,
+        });
         if listen.is_empty() {
             listen.push((Ipv6Addr::UNSPECIFIED, DEFAULT_PORT).into());
         }
@@ -132,12 +186,29 @@ impl Builder {
         let sockets = Sockets::bind(&listen)?;
         let addresses = sockets.addresses();
         let shared = Arc::new(Shared::new(max_events, max_octets));
-        let driver = Driver::new(session, sockets, clock, Arc::clone(&shared), routes);
+        #[cfg_attr(
+            not(feature = "discovery"),
+            allow(unused_mut, reason = "nothing ends with it")
+        )]
+        let mut driver = Driver::new(session, sockets, clock, Arc::clone(&shared), routes);
+        #[cfg(feature = "discovery")]
+        let finder = Arc::new(Finder::new(discovery, &addresses));
+        #[cfg(not(feature = "discovery"))]
+        let finder = Arc::new(Finder);
+        #[cfg(feature = "discovery")]
+        let announcing = announced.map(|name| {
+            let (open, closing) = oneshot::channel();
+            driver.ends_with(open);
+            let (pairs, finder) = (addresses.clone(), Arc::clone(&finder));
+            let shared = Arc::clone(&shared);
+            runtime.spawn(keep_announced(name, pairs, finder, shared, closing))
+        });
         let task = runtime.spawn(driver.run());
         let handle = Handle {
             shared,
             clock,
             runtime,
+            finder,
         };
         Ok(Endpoint {
             handle,
@@ -146,6 +217,8 @@ impl Builder {
             peers: BTreeMap::new(),
             ended: false,
             task,
+            #[cfg(feature = "discovery")]
+            announcing,
         })
     }
 }
@@ -166,6 +239,9 @@ pub struct Endpoint {
     peers: BTreeMap<ParticipantId, Arc<Peer>>,
     ended: bool,
     task: JoinHandle<()>,
+    /// Keeps it announced.
+    #[cfg(feature = "discovery")]
+    announcing: Option<JoinHandle<()>>,
 }
 
 impl Endpoint {
@@ -175,6 +251,10 @@ impl Endpoint {
             listen: Vec::new(),
             config: Config::new("netmidi"),
             routes: Vec::new(),
+            #[cfg(feature = "discovery")]
+            announce: None,
+            #[cfg(feature = "discovery")]
+            discovery: None,
         }
     }
 
@@ -220,12 +300,16 @@ impl Endpoint {
     }
 
     /// Says BY to every peer, closes the sockets, and returns when that is done: in an eighth of a
-    /// second, or up to two seconds when there is much left to send. Events that were not taken are
-    /// lost.
+    /// second, or up to two seconds when there is much left to send. Its name is withdrawn from the
+    /// local network as well. Events that were not taken are lost.
     pub async fn close(mut self) {
         self.handle.close();
         // The driver ends by itself; a panic in it has been reported by the runtime.
         let _ = (&mut self.task).await;
+        #[cfg(feature = "discovery")]
+        if let Some(announcing) = self.announcing.take() {
+            let _ = announcing.await;
+        }
     }
 }
 
@@ -278,6 +362,10 @@ impl Endpoint {
                     state,
                 });
             }
+            #[cfg(feature = "discovery")]
+            Told::Announced { name } => return Some(Event::Announced { name }),
+            #[cfg(feature = "discovery")]
+            Told::NotAnnounced { reason } => return Some(Event::NotAnnounced { reason }),
             Told::NotSentUntold { count } => return Some(Event::NotSentUntold { count }),
             Told::NotSent { to, error } => {
                 return Some(Event::NotSent {
@@ -347,6 +435,7 @@ pub struct Handle {
     pub(crate) shared: Arc<Shared>,
     pub(crate) clock: Clock,
     runtime: Runtime,
+    finder: Arc<Finder>,
 }
 
 impl Handle {
@@ -391,10 +480,11 @@ impl Handle {
         )
     }
 
-    /// Invites somebody: a name or number with a control port, 5004 unless it is given.
+    /// Invites somebody: a name or number with a control port, 5004 unless it is given, or the name of
+    /// a session in the local network. [`PeerAddress`] tells how a text is read.
     ///
-    /// All addresses of a name are asked at once, every second until one answers; while there is no
-    /// session the name is looked up again every five seconds. Returns at once: how far it is can be
+    /// All addresses of a name are asked at once, twice a second until one answers; while there is no
+    /// session the name is looked up again every five seconds, so that one that has moved is found. Returns at once: how far it is can be
     /// watched at the [`Invitation`], and comes as [`Event::Invitation`] and [`Event::Connected`].
     /// When the session is lost the peer is invited again ([`Persistence::Forever`]), from the same
     /// ports, until the invitation is withdrawn or the peer disconnected here.
@@ -432,7 +522,8 @@ impl Handle {
             return Err(InviteError::Closed);
         };
         let (shared, watched) = (Arc::clone(shared), states.clone());
-        let resolving = keep_resolving(shared, id, Arc::clone(&address), watched);
+        let (address_there, finder) = (Arc::clone(&address), Arc::clone(&self.finder));
+        let resolving = keep_resolving(shared, id, address_there, finder, watched);
         self.runtime.spawn(resolving);
         Ok(Invitation {
             id,
@@ -468,12 +559,20 @@ impl Handle {
         self.shared.set_routes(routes.into_iter().collect())
     }
 
+    /// The name by which others see this endpoint in the local network, while they do. See
+    /// [`Builder::announce`].
+    #[cfg(feature = "discovery")]
+    #[must_use]
+    pub fn announced(&self) -> Option<String> {
+        self.shared.announced()
+    }
+
     /// The counters of the endpoint, as they are now.
     ///
     /// # Errors
     /// When the endpoint is closed.
     pub async fn stats(&self) -> Result<Stats, SendError> {
-        let (answer, stats) = tokio::sync::oneshot::channel();
+        let (answer, stats) = oneshot::channel();
         self.shared.ask_stats(answer)?;
         stats.await.map_err(|_| SendError::Closed)
     }

@@ -90,6 +90,19 @@ pub enum Event {
         /// How far it is.
         state: InvitationState,
     },
+    /// Others can see this endpoint in the local network, by this name: when that is so for the first
+    /// time, and whenever the name changes. Show it to the user, because it is another one than was
+    /// asked for when somebody else has that.
+    Announced {
+        /// The name.
+        name: String,
+    },
+    /// Others cannot see this endpoint in the local network. It is tried again every ten seconds;
+    /// meanwhile they can connect to its address.
+    NotAnnounced {
+        /// Why, in a sentence.
+        reason: String,
+    },
     /// A peer is gone. No later event names it.
     Disconnected {
         /// Who.

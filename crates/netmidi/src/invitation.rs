@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::address::PeerAddress;
 use crate::error::SendError;
 use crate::event::Peer;
+use crate::finding::Finder;
 use crate::shared::Shared;
 
 /// While there is no session, a name is looked up this often: the peer may have another address.
@@ -37,7 +38,7 @@ pub enum InvitationState {
         /// Why.
         reason: Arc<str>,
     },
-    /// It is asked, once each second, and has not answered yet.
+    /// It is asked, every half second, and has not answered yet.
     Asking,
     /// This port did not answer so far. It is asked on, unless it was to be asked once.
     Unanswered {
@@ -171,22 +172,13 @@ pub(crate) async fn keep_resolving(
     shared: Arc<Shared>,
     id: InvitationId,
     address: Arc<PeerAddress>,
+    finder: Arc<Finder>,
     mut states: watch::Receiver<InvitationState>,
 ) {
     loop {
-        let sent = match address.resolve().await {
-            Ok(addresses) if addresses.is_empty() => {
-                shared.unreachable(id, format!("the name {} has no address", address.host()))
-            }
+        let sent = match address.resolve(&finder).await {
             Ok(addresses) => shared.reachable(id, addresses),
-            Err(error) => shared.unreachable(
-                id,
-                format!(
-                    "the name {} cannot be looked up ({error}); see that it is right, or use the \
-                     address in numbers",
-                    address.host()
-                ),
-            ),
+            Err(reason) => shared.unreachable(id, reason),
         };
         if sent.is_err() || address.is_number() {
             return;

@@ -34,13 +34,19 @@
 //!
 //! To connect to others, there is [`connect`] for a single one and [`Handle::invite`] for any number.
 //!
-//! It leaves out, for now: discovery, MIDI over TCP.
+//! [`Route`] passes on what one peer plays to others. [`Builder::announce`] shows an endpoint in the
+//! local network, `connect` and `invite` take the names of sessions there, and [`discover`] lists them.
+//! Programs without tokio use `blocking`.
+//!
+//! It leaves out, for now: MIDI over TCP.
 //!
 //! Follows Apple's MIDI Network Driver Protocol, RFC 6295 and RFC 3550 by way of `netmidi-session`;
 //! of its own it adds that the data port is the one above the control port.
 //!
-//! It has no features. It costs the standard library, tokio (`net`, `rt`, `sync`, `time`), and one
-//! task for each endpoint.
+//! Features: `discovery`, on unless switched off, announces and finds sessions by name; it costs the
+//! crate `netmidi-discovery`, and four threads for each endpoint that does so. Beside that it costs the
+//! standard library, tokio (`net`, `rt`, `sync`, `time`), one task for each endpoint, and one for each
+//! invitation.
 
 #![forbid(unsafe_code)]
 
@@ -52,6 +58,7 @@ mod driver;
 mod endpoint;
 mod error;
 mod event;
+mod finding;
 mod invitation;
 mod route;
 mod settings;
@@ -67,6 +74,8 @@ pub use endpoint::{Builder, DEFAULT_PORT, Endpoint, Handle};
 pub use error::{Error, InviteError, SendError};
 pub use event::{Event, Handler, Peer};
 pub use invitation::{Invitation, InvitationId, InvitationState};
+#[cfg(feature = "discovery")]
+pub use netmidi_discovery as discovery;
 pub use netmidi_message as message;
 pub use netmidi_session::{
     Admission, AllowList, ClockEstimate, Config, ConfigError, Inviter, IpNet, JournalPolicy,
@@ -78,3 +87,30 @@ pub use netmidi_session::{
 pub use route::{Party, Route, RouteStats};
 pub use sockets::PairAddresses;
 pub use stats::{PeerStats, Stats};
+
+/// The sessions in the local network, as they come and go: a `futures::Stream` of
+/// [`discovery::Event`]s. To choose interfaces, or to leave out what an endpoint of this program
+/// announces, use [`discovery::Discovery`] with [`Builder::discovery`].
+///
+/// ```no_run
+/// use futures::StreamExt;
+/// use netmidi::discovery::Event;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut sessions = netmidi::discover()?;
+/// while let Some(event) = sessions.next().await {
+///     if let Event::Found(session) = event {
+///         println!("{} at {:?}", session.name, session.addresses);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// When multicast DNS cannot be opened: each error says why, and what to do.
+#[cfg(feature = "discovery")]
+pub fn discover() -> Result<discovery::Browser, discovery::Error> {
+    discovery::Discovery::new()?.browse()
+}

@@ -68,6 +68,9 @@ pub(crate) enum Recipient {
 pub(crate) struct Shared {
     requests: Mutex<Requests>,
     events: Mutex<Events>,
+    /// The name that others see.
+    #[cfg(feature = "discovery")]
+    announced: Mutex<Option<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -100,6 +103,14 @@ pub(crate) enum Told {
     NotSent {
         to: ParticipantId,
         error: netmidi_session::SendError,
+    },
+    #[cfg(feature = "discovery")]
+    Announced {
+        name: String,
+    },
+    #[cfg(feature = "discovery")]
+    NotAnnounced {
+        reason: String,
     },
 }
 
@@ -143,6 +154,32 @@ impl Shared {
                 ended: false,
                 reader: None,
             }),
+            #[cfg(feature = "discovery")]
+            announced: Mutex::default(),
+        }
+    }
+
+    #[cfg(feature = "discovery")]
+    pub(crate) fn announced(&self) -> Option<String> {
+        lock(&self.announced).clone()
+    }
+
+    // For announcing.
+
+    #[cfg(feature = "discovery")]
+    pub(crate) fn set_announced(&self, name: Option<String>) {
+        lock(&self.announced).clone_from(&name);
+        if let Some(name) = name {
+            self.push_if_room(Told::Announced { name });
+        }
+    }
+
+    /// Something of which there may be more than the user takes, and which can be asked for as well.
+    #[cfg(feature = "discovery")]
+    pub(crate) fn push_if_room(&self, told: Told) {
+        let mut events = self.events();
+        if events.has_room() {
+            events.push(told);
         }
     }
 

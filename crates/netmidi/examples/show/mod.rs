@@ -69,6 +69,11 @@ pub(crate) fn show(
             writeln!(out, "lost: {}: {packets} packets{rest}", name(peer))
         }
         Event::Invitation { address, state, .. } => writeln!(out, "inviting: {address}: {state}"),
+        Event::Announced { name } => writeln!(out, "announced: {name}"),
+        Event::NotAnnounced { reason } => {
+            eprintln!("{program}: not shown in the local network: {reason}");
+            Ok(())
+        }
         Event::NotSent { peer, error } => {
             eprintln!("{program}: to {}: {error}", name(peer));
             Ok(())
