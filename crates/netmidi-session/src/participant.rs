@@ -31,7 +31,7 @@ const MAX_IN_FLIGHT: i16 = 64;
 /// An invitation to us so soon after ours was accepted has crossed it on the way, ...
 const SIMULTANEOUS: Duration = Duration::from_secs(5);
 /// ... and no longer after it when the peer has answered something since.
-const OVERTAKEN: Duration = Duration::from_secs(1);
+const OVERTAKEN: Duration = Duration::from_millis(250);
 
 /// What identifies a peer: its SSRC at its host. Another host with the same SSRC is another peer,
 /// so nobody can speak for a participant from elsewhere.

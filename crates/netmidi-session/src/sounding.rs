@@ -1,5 +1,7 @@
 //! What a participant was left with by what was sent to it: keys that sound and pedals that are down.
 
+use alloc::boxed::Box;
+
 use netmidi_message::{ChannelMessage, Controller, Message, RealTime};
 
 /// Pedals that keep notes sounding: sustain, sostenuto and hold 2, a bit for each.
@@ -12,8 +14,10 @@ const RESET_ALL_CONTROLLERS: u8 = 121;
 const NOTES_OFF: core::ops::RangeInclusive<u8> = 123..=127;
 
 /// Keys and pedals that are down.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Sounding([Sounds; 16]);
+///
+/// It takes memory with the first of them: many participants are never sent a note.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sounding(Option<Box<[Sounds; 16]>>);
 
 /// The same of one channel.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -35,33 +39,38 @@ impl Sounding {
         let Message::Channel(message) = *message else {
             return false;
         };
-        let Some(it) = self.0.get_mut(usize::from(message.channel().index())) else {
-            return false;
-        };
-        match message {
-            ChannelMessage::NoteOn { note, .. } if !message.is_note_off() => {
-                it.keys |= 1 << note.get();
-                true
-            }
+        let (key, pedal) = match message {
+            ChannelMessage::NoteOn { note, .. } if !message.is_note_off() => (1 << note.get(), 0),
             ChannelMessage::ControlChange { control, value, .. } if value.get() >= DOWN => {
-                let pedal = pedal(control);
-                it.pedals |= pedal;
-                pedal != 0
+                (0, pedal(control))
             }
-            _ => false,
+            _ => return false,
+        };
+        if key == 0 && pedal == 0 {
+            return false;
         }
+        let channels = self.0.get_or_insert_default();
+        if let Some(it) = channels.get_mut(usize::from(message.channel().index())) {
+            it.keys |= key;
+            it.pedals |= pedal;
+        }
+        true
     }
 
     /// Whether a message ends something that sounds, or lets go a pedal that is down; it does so now.
     pub(crate) fn end(&mut self, message: &Message<'_>) -> bool {
+        let Some(channels) = &mut self.0 else {
+            return false;
+        };
         let message = match *message {
             Message::Channel(message) => message,
             Message::RealTime(RealTime::Reset) => {
-                return core::mem::take(self) != Self::default();
+                let before = core::mem::take(&mut **channels);
+                return before != <[Sounds; 16]>::default();
             }
             _ => return false,
         };
-        let Some(it) = self.0.get_mut(usize::from(message.channel().index())) else {
+        let Some(it) = channels.get_mut(usize::from(message.channel().index())) else {
             return false;
         };
         let before = *it;
@@ -96,6 +105,13 @@ mod tests {
 
     use super::*;
 
+    fn nothing(sounding: &Sounding) -> bool {
+        sounding
+            .0
+            .as_deref()
+            .is_none_or(|it| *it == <[Sounds; 16]>::default())
+    }
+
     fn after(wires: &[&[u8]]) -> Sounding {
         let mut sounding = Sounding::default();
         for wire in wires {
@@ -121,10 +137,10 @@ mod tests {
             (&[0xB2, 66, 64], &[0xB2, 66, 63]),
         ] {
             let mut sounding = after(&[begins]);
-            assert_ne!(sounding, Sounding::default(), "{begins:02x?}");
+            assert!(!nothing(&sounding), "{begins:02x?}");
             let ends = Message::parse(ends).unwrap();
             assert!(sounding.end(&ends), "{ends:?}");
-            assert_eq!(sounding, Sounding::default(), "{ends:?}");
+            assert!(nothing(&sounding), "{ends:?}");
             assert!(!sounding.end(&ends), "{ends:?} a second time");
         }
     }
@@ -145,7 +161,7 @@ mod tests {
             &[0xF0, 1, 0xF7],
         ] {
             assert!(!sounding.end(&Message::parse(wire).unwrap()), "{wire:02x?}");
-            assert_eq!(sounding, before, "{wire:02x?}");
+            assert_eq!(sounding.0, before.0, "{wire:02x?}");
         }
     }
 }

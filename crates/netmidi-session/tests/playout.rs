@@ -13,7 +13,7 @@ use netmidi_session::{
     Config, Event, JournalPolicy, LatePolicy, LeaveReason, LocalPort, Origin, PairId,
     ParticipantId, ParticipantStats, Playout, Session, Time,
 };
-use netmidi_testkit::{Rng, ScriptedPeer, transmits};
+use netmidi_testkit::{Instrument, Rng, ScriptedPeer, piano, transmits};
 use netmidi_wire::{ClockCount, ClockTicks, ExchangeKind, RtpHeader, RtpTimestamp, SeqNum, Ssrc};
 
 const START: Time = Time::from_secs(10);
@@ -350,6 +350,52 @@ fn what_is_missing_when_a_later_packet_is_due_was_lost() {
         (1, 1, 0),
         "{stats:?}"
     );
+}
+
+#[test]
+fn after_losses_and_jitter_no_note_hangs() {
+    for (seed, playout) in (0..20).zip(
+        [
+            Playout::Fixed(millis(40)),
+            Playout::Adaptive { max: millis(40) },
+        ]
+        .into_iter()
+        .cycle(),
+    ) {
+        let piece = piano(seed, Duration::from_secs(20));
+        let piece: Vec<_> = piece
+            .iter()
+            .map(|(at, it)| (START + *at, (*it).into()))
+            .collect();
+        let (ssrc, ahead, packets) = recorded(&piece);
+        let mut line = Line::unsynchronised(|config| config.playout = playout, Some(ssrc));
+        line.peer.clock_ahead = ahead;
+        line.peer.synchronise(&mut line.session, START);
+        let mut rng = Rng::new(seed);
+        for (n, (sent, packet)) in packets.iter().enumerate() {
+            let way = Duration::from_micros(u64::from(2000 + rng.below(28_000)));
+            // The last one arrives, so that what was lost before it shows.
+            if n == 0 || n + 1 == packets.len() || !rng.percent(5) {
+                line.bring(*sent + way, packet.clone());
+            }
+        }
+        line.run_until(START + Duration::from_secs(25));
+        let [mut here, mut there] = [Instrument::new(), Instrument::new()];
+        piece.iter().for_each(|(_, it)| there.play(it));
+        notes(&line)
+            .iter()
+            .for_each(|it| here.play(&it.as_message()));
+        assert_eq!(here.hanging(&there), None, "{seed} {playout:?}");
+        let stats = line.stats();
+        assert!(stats.lost > 0 && stats.messages_repaired > 0, "{stats:?}");
+        if matches!(playout, Playout::Fixed(_)) {
+            assert_eq!(
+                (stats.reordered, stats.overdue),
+                (0, 0),
+                "{seed}: {stats:?}"
+            );
+        }
+    }
 }
 
 #[test]

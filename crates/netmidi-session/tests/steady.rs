@@ -16,7 +16,7 @@ use duo::{Duo, Passed, studio};
 use netmidi_journal::{Arrival, Form, Journal, Recorder, RecorderConfig, Repairer, RepairerConfig};
 use netmidi_message::{Channel, ChannelMessage, Message, MessageBuf, Note, U7};
 use netmidi_session::{
-    Config, Event, JournalPolicy, LocalPort, Origin, Pacing, PairId, Session, Time,
+    Config, Event, JournalPolicy, LocalPort, Origin, Pacing, PairId, Playout, Session, Time,
 };
 use netmidi_testkit::{ScriptedPeer, piano, transmits};
 use netmidi_wire::{CommandSection, Feedback, RtpTimestamp, SeqNum};
@@ -88,6 +88,50 @@ fn a_busy_session_takes_no_memory_per_packet() {
     );
     assert!(heard.losses > 2_000 && heard.repaired > 10_000, "{heard:?}");
     assert_eq!(taken, sysex, "{heard:?}");
+}
+
+/// Packets and messages that wait for their time do so in memory that is there.
+#[test]
+fn a_playout_delay_takes_no_memory_per_packet() {
+    let ms = Duration::from_millis;
+    for playout in [Playout::Fixed(ms(40)), Playout::Adaptive { max: ms(40) }] {
+        let mut duo = Duo::configured(ms(10), &|config| {
+            config.journal = JournalPolicy::Full;
+            config.playout = playout;
+        });
+        duo.lose(20_000);
+        let mut heard = Heard::default();
+        let play = |duo: &mut Duo, heard: &mut Heard, rounds: core::ops::Range<u32>| {
+            for n in rounds {
+                for side in [0, 1] {
+                    for message in studio(n + 7 * side as u32) {
+                        duo.send(side, message.as_message());
+                    }
+                }
+                let now = duo.now + ms(5);
+                duo.run_until(now, &mut |passed| heard.watch(&passed));
+            }
+        };
+        play(&mut duo, &mut heard, 0..5_000);
+        duo.lose(1_000_000);
+        play(&mut duo, &mut heard, 5_000..5_200);
+        duo.lose(20_000);
+        play(&mut duo, &mut heard, 5_200..10_000);
+        let (before, sysex) = (allocations(), heard.sysex);
+        play(&mut duo, &mut heard, 10_000..13_000);
+        let taken = allocations() - before;
+        assert!(
+            heard.played > 250_000 && heard.losses > 300,
+            "{playout:?}: {heard:?}"
+        );
+        let stats = duo.sessions[0].participant_stats(duo.ids[0]).unwrap();
+        assert!(stats.playout_delay_micros >= 10_000, "{stats:?}");
+        assert_eq!(
+            taken,
+            u64::from(heard.sysex - sysex),
+            "{playout:?}: {heard:?}"
+        );
+    }
 }
 
 #[test]

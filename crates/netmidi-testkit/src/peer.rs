@@ -136,6 +136,18 @@ impl ScriptedPeer {
     /// When CK0 is not answered with CK1.
     pub fn synchronise(&self, session: &mut Session, now: Time) {
         let ours = ClockTicks(now.as_micros() / 100 + self.clock_ahead.0);
+        let theirs = self.ask(session, now);
+        let ck2 = self.clock(ClockCount::Ck2, [ours, theirs, ours]);
+        session.handle_datagram(now, LocalPort::data(self.pair), self.data, &ck2);
+    }
+
+    /// Begins a clock exchange. Returns what the session's clock shows now; where that of its
+    /// [`Time`] began is anybody's guess.
+    ///
+    /// # Panics
+    /// When CK0 is not answered with CK1.
+    pub fn ask(&self, session: &mut Session, now: Time) -> ClockTicks {
+        let ours = ClockTicks(now.as_micros() / 100 + self.clock_ahead.0);
         let ck0 = self.clock(ClockCount::Ck0, [ours, ClockTicks(0), ClockTicks(0)]);
         session.handle_datagram(now, LocalPort::data(self.pair), self.data, &ck0);
         let sent = transmits(session);
@@ -143,9 +155,7 @@ impl ScriptedPeer {
             .iter()
             .find(|(_, octets)| octets[2..4] == *b"CK")
             .expect("CK0 is answered");
-        let theirs = ClockTicks(u64::from_be_bytes(ck1[20..28].try_into().unwrap()));
-        let ck2 = self.clock(ClockCount::Ck2, [ours, theirs, ours]);
-        session.handle_datagram(now, LocalPort::data(self.pair), self.data, &ck2);
+        ClockTicks(u64::from_be_bytes(ck1[20..28].try_into().unwrap()))
     }
 
     /// A clock packet.

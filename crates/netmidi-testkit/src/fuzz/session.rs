@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use netmidi_journal::Journal;
 use netmidi_message::{Message, SysEx};
 use netmidi_session::{
-    Config, Event, JournalPolicy, LocalPort, PairId, ParticipantId, Session, Time,
-    UndefinedCommands,
+    Config, Event, JournalPolicy, LatePolicy, LocalPort, PairId, ParticipantId, Playout, Session,
+    Time, UndefinedCommands,
 };
 use netmidi_wire::{
     ClockCount, ClockTicks, Control, Datagram, ExchangeKind, PacketBudget, RtpHeader, RtpTimestamp,
@@ -57,6 +57,19 @@ pub fn session_script(data: &[u8]) {
     if seed & 0x10 != 0 {
         config.undefined = UndefinedCommands::Carry;
     }
+    config.max_held_packets = 4;
+    config.max_held_octets = 256;
+    config.max_held_messages = 8;
+    let delay = Duration::from_millis(50);
+    match seed >> 2 & 3 {
+        0 => {}
+        1 => config.playout = Playout::Fixed(delay),
+        2 => config.playout = Playout::Adaptive { max: delay },
+        _ => {
+            config.playout = Playout::Fixed(delay / 10);
+            config.late = LatePolicy::Drop { after: delay };
+        }
+    }
     let mut session = Session::new(config, u64::from(seed), Time::ZERO).unwrap();
     let mut peers: Vec<ScriptedPeer> = (0..6).map(ScriptedPeer::new).collect();
     // One that shares its host and port with another, one that shares its SSRC.
@@ -92,15 +105,16 @@ pub fn session_script(data: &[u8]) {
                 } else {
                     ClockCount::Ck2
                 };
-                let time = u64::from(script.octet()) << (script.octet() % 57);
-                peer.clock(
-                    count,
-                    [
-                        ClockTicks(time),
-                        ClockTicks(now.as_micros() / 100),
-                        ClockTicks(time),
-                    ],
-                )
+                let time = ClockTicks(u64::from(script.octet()) << (script.octet() % 57));
+                let zero = ClockTicks(0);
+                let timestamps = match check.last_answer.get(&from) {
+                    // One that ends an exchange, mostly.
+                    Some([first, second, _]) if count == ClockCount::Ck2 => {
+                        [*first, *second, time.max(*first)]
+                    }
+                    _ => [time, zero, zero],
+                };
+                peer.clock(count, timestamps)
             }
             5 => peer.feedback(SeqNum(u16::from(script.octet()))),
             6 | 7 => {
@@ -251,6 +265,8 @@ struct Check {
     seen: BTreeSet<ParticipantId>,
     /// The number of the last packet that went to an address.
     last_sent: BTreeMap<SocketAddr, SeqNum>,
+    /// The last CK1 that went to an address.
+    last_answer: BTreeMap<SocketAddr, [ClockTicks; 3]>,
 }
 
 impl Check {
@@ -285,6 +301,11 @@ impl Check {
                 }
                 Ok(Datagram::Control(Control::Feedback(feedback))) => {
                     assert_eq!(feedback.low, 0);
+                }
+                Ok(Datagram::Control(Control::Clock(clock))) => {
+                    if clock.count == ClockCount::Ck1 {
+                        self.last_answer.insert(transmit.to, clock.timestamps);
+                    }
                 }
                 Ok(Datagram::Control(_)) => {}
                 Err(error) => panic!("sent {octets:02x?}: {error}"),
