@@ -6,6 +6,7 @@
 //! one moment, narrow each other down (K. A. Marzullo, "Maintaining the Time in a Distributed
 //! System", 1984).
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use netmidi_wire::{ClockTicks, RtpTimestamp};
@@ -67,25 +68,85 @@ pub struct ClockEstimate {
     pub age: Duration,
 }
 
-/// What one exchange told.
+/// What one exchange told: as little of it as there can be, since every participant has many.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
-    /// Between these the peer's clock minus ours was, in microseconds, not regarding the steps in
-    /// which it moves.
-    low: i64,
-    high: i64,
-    /// The middle of the round trip, on our clock.
-    at: Time,
-    /// Time on the way there and back, in microseconds.
-    round_trip: u64,
+    /// What the peer's clock showed last.
+    reading: ClockTicks,
+    /// Between these we sent and received, on our clock.
+    from: Time,
+    to: Time,
+    /// How far apart the bounds are for the peer's clock minus ours, in microseconds: never more
+    /// than the round trip took.
+    width: u64,
 }
 
 impl Sample {
-    /// The bounds, wider by the steps of the peer's clock and by what it may have moved during the
-    /// round trip.
-    fn bounds(&self, step: i128) -> (i128, i128) {
-        let slack = (step + drifted(BURST_DRIFT, self.round_trip)) / 2 + 1;
-        (i128::from(self.low) - slack, i128::from(self.high) + slack)
+    /// The middle of the round trip, on our clock.
+    const fn at(&self) -> Time {
+        middle(self.from, self.to)
+    }
+
+    /// Time on the way there and back, in microseconds.
+    const fn round_trip(&self) -> u64 {
+        between(self.from, self.to)
+    }
+
+    /// Between these the peer's clock minus ours was, in microseconds: wider by the steps of the
+    /// peer's clock and by what it may have moved during the round trip.
+    fn bounds(&self, step: i128) -> Bounds {
+        let slack = (step + drifted(BURST_DRIFT, self.round_trip())) / 2 + 1;
+        let high = micros(self.reading) - i128::from(self.from.as_micros());
+        Bounds {
+            at: self.at(),
+            low: high - i128::from(self.width) - slack,
+            high: high + slack,
+        }
+    }
+}
+
+/// The peer's clock minus ours at one moment, in microseconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bounds {
+    at: Time,
+    low: i128,
+    high: i128,
+}
+
+/// The last exchanges that are open: when we sent, and what we were sent before it.
+#[derive(Clone, Debug)]
+struct Open {
+    sent: [(Time, ClockTicks); OVERLAP],
+    /// Those that have not ended, as bits.
+    open: u16,
+    next: usize,
+}
+
+const _: () = assert!(OVERLAP == u16::BITS as usize);
+
+impl Open {
+    const NONE: Self = Self {
+        sent: [(Time::ZERO, ClockTicks(0)); OVERLAP],
+        open: 0,
+        next: 0,
+    };
+
+    /// One more; of more than there is room for the oldest is forgotten.
+    fn begin(&mut self, now: Time, theirs: ClockTicks) {
+        if let Some(slot) = self.sent.get_mut(self.next) {
+            *slot = (now, theirs);
+        }
+        self.open |= 1 << self.next;
+        self.next = (self.next + 1) % OVERLAP;
+    }
+
+    /// Ends one of those that are meant, and returns when we sent.
+    fn end(&mut self, is_meant: impl Fn(Time, ClockTicks) -> bool) -> Option<Time> {
+        let mut sent = self.sent.iter().enumerate();
+        let (n, (at, _)) =
+            sent.find(|(n, (at, theirs))| self.open & (1 << n) != 0 && is_meant(*at, *theirs))?;
+        self.open &= !(1 << n);
+        Some(*at)
     }
 }
 
@@ -118,12 +179,10 @@ impl Line {
 #[derive(Clone, Debug)]
 pub(crate) struct ClockSync {
     clock: WireClock,
-    /// When we sent the last CK0s.
-    asked: [Option<Time>; OVERLAP],
-    next_question: usize,
-    /// The last CK1s we sent: when, and the peer's first timestamp.
-    answered: [Option<(Time, ClockTicks)>; OVERLAP],
-    next_answer: usize,
+    /// The last CK0s we sent, once there was one: as a rule only one side asks.
+    asked: Option<Box<Open>>,
+    /// The last CK1s we sent, with the peer's first timestamp.
+    answered: Option<Box<Open>>,
     samples: [Option<Sample>; WINDOW],
     next_sample: usize,
     /// An exchange that contradicts those before it: the next one decides.
@@ -142,10 +201,8 @@ impl ClockSync {
     pub(crate) const fn new(clock: WireClock) -> Self {
         Self {
             clock,
-            asked: [None; OVERLAP],
-            next_question: 0,
-            answered: [None; OVERLAP],
-            next_answer: 0,
+            asked: None,
+            answered: None,
             samples: [None; WINDOW],
             next_sample: 0,
             suspect: None,
@@ -161,10 +218,8 @@ impl ClockSync {
     /// forgotten.
     pub(crate) fn question(&mut self, now: Time) -> [ClockTicks; 3] {
         let first = self.clock.ticks(now);
-        if let Some(slot) = self.asked.get_mut(self.next_question) {
-            *slot = Some(now);
-        }
-        self.next_question = (self.next_question + 1) % OVERLAP;
+        let asked = self.asked.get_or_insert_with(|| Box::new(Open::NONE));
+        asked.begin(now, ClockTicks(0));
         [first, ClockTicks(0), ClockTicks(0)]
     }
 
@@ -176,22 +231,18 @@ impl ClockSync {
         timestamps: [ClockTicks; 3],
     ) -> Option<[ClockTicks; 3]> {
         let [first, second, _] = timestamps;
-        let mut questions = self.asked.iter_mut();
         let clock = self.clock;
-        let question = questions.find(|it| it.is_some_and(|at| clock.ticks(at) == first))?;
-        let asked_at = question.take()?;
+        let asked = self.asked.as_mut()?;
+        let asked_at = asked.end(|at, _| clock.ticks(at) == first)?;
         // The peer read its clock between our question and its answer.
-        let theirs = micros(second);
-        let low = i64::try_from(theirs - i128::from(now.as_micros())).ok()?;
-        let high = i64::try_from(theirs - i128::from(asked_at.as_micros())).ok()?;
         self.read(second);
         self.take(
             now,
             Sample {
-                low,
-                high,
-                at: middle(asked_at, now),
-                round_trip: between(asked_at, now),
+                reading: second,
+                from: asked_at,
+                to: now,
+                width: between(asked_at, now),
             },
         );
         Some([first, second, self.clock.ticks(now)])
@@ -199,10 +250,8 @@ impl ClockSync {
 
     /// A CK0 came: the timestamps of the CK1 that answers it.
     pub(crate) fn answer(&mut self, now: Time, first: ClockTicks) -> [ClockTicks; 3] {
-        if let Some(slot) = self.answered.get_mut(self.next_answer) {
-            *slot = Some((now, first));
-        }
-        self.next_answer = (self.next_answer + 1) % OVERLAP;
+        let answered = self.answered.get_or_insert_with(|| Box::new(Open::NONE));
+        answered.begin(now, first);
         [first, self.clock.ticks(now), ClockTicks(0)]
     }
 
@@ -211,36 +260,27 @@ impl ClockSync {
     pub(crate) fn complete(&mut self, now: Time, timestamps: [ClockTicks; 3]) -> bool {
         let [first, second, third] = timestamps;
         let clock = self.clock;
-        let mut answers = self.answered.iter_mut();
-        let Some(answer) = answers
-            .find(|it| it.is_some_and(|(at, theirs)| theirs == first && clock.ticks(at) == second))
-        else {
+        let answered = self.answered.as_mut();
+        let Some(answered_at) = answered.and_then(|answered| {
+            answered.end(|at, theirs| theirs == first && clock.ticks(at) == second)
+        }) else {
             return false;
         };
-        let Some((answered_at, _)) = answer.take() else {
-            return false;
-        };
-        // The peer read its clock before our answer and after it, and then before now.
-        let (ours, now_micros) = (
-            i128::from(answered_at.as_micros()),
-            i128::from(now.as_micros()),
-        );
-        let low = (micros(first) - ours).max(micros(third) - now_micros);
-        let high = micros(third) - ours;
-        let bounds = (i64::try_from(low), i64::try_from(high));
-        let (Ok(low), Ok(high), false) = (bounds.0, bounds.1, third < first) else {
+        if third < first {
             // It was set meanwhile, or is none.
             return true;
-        };
+        }
         self.read(first);
         self.read(third);
+        // It read its clock before our answer and after it, and then before now.
+        let moved = u64::try_from(micros(third) - micros(first)).unwrap_or(u64::MAX);
         self.take(
             now,
             Sample {
-                low,
-                high,
-                at: middle(answered_at, now),
-                round_trip: between(answered_at, now),
+                reading: third,
+                from: answered_at,
+                to: now,
+                width: moved.min(between(answered_at, now)),
             },
         );
         true
@@ -266,7 +306,9 @@ impl ClockSync {
     /// The shortest round trip lately.
     pub(crate) fn round_trip(&self) -> Option<Duration> {
         let samples = self.samples.iter().flatten();
-        samples.map(|it| Duration::from_micros(it.round_trip)).min()
+        samples
+            .map(|it| Duration::from_micros(it.round_trip()))
+            .min()
     }
 
     /// Whether there was an exchange.
@@ -349,9 +391,9 @@ impl ClockSync {
         let Some(line) = &self.line else {
             return false;
         };
-        let (low, high) = sample.bounds(self.step());
-        let (offset, error) = (line.offset(sample.at), line.error(sample.at));
-        sample.round_trip <= self.longest_round_trip()
+        let Bounds { at, low, high } = sample.bounds(self.step());
+        let (offset, error) = (line.offset(at), line.error(at));
+        sample.round_trip() <= self.longest_round_trip()
             && (offset + error < low || offset - error > high)
     }
 
@@ -359,19 +401,19 @@ impl ClockSync {
     /// or slower than was thought.
     fn restart(&mut self, before: Sample, sample: Sample) {
         let step = self.step();
-        let last = self.samples.iter().flatten().max_by_key(|it| it.at);
+        let last = self.samples.iter().flatten().max_by_key(|it| it.at());
         let line = last.map(|last| [*last, before, sample]);
         self.samples = [None; WINDOW];
         self.next_sample = 0;
         if let Some(line) = line
-            && drift_range(line.iter(), step).is_some()
+            && drift_range(&line.map(|it| it.bounds(step))).is_some()
         {
             for sample in line {
                 self.push(sample);
             }
             return;
         }
-        if drift_range([before, sample].iter(), step).is_some() {
+        if drift_range(&[before, sample].map(|it| it.bounds(step))).is_some() {
             self.push(before);
         }
         self.push(sample);
@@ -382,7 +424,7 @@ impl ClockSync {
         let mut sorted = [u64::MAX; WINDOW];
         let mut count: usize = 0;
         for (slot, sample) in sorted.iter_mut().zip(self.samples.iter().flatten()) {
-            *slot = sample.round_trip;
+            *slot = sample.round_trip();
             count += 1;
         }
         // Those that are not there stand at the end.
@@ -398,37 +440,42 @@ impl ClockSync {
     /// The line that most exchanges allow.
     fn fit(&self) -> Option<Line> {
         let (step, longest) = (self.step(), self.longest_round_trip());
-        let samples = || {
-            let all = self.samples.iter().flatten();
-            all.filter(move |it| it.round_trip <= longest)
-        };
-        let at = samples().map(|it| it.at).max()?;
-        let first = samples().map(|it| it.at).min()?;
+        // Each is asked for more than once below.
+        let mut room = [Bounds::default(); WINDOW];
+        let mut count = 0;
+        let counting = self.samples.iter().flatten();
+        let counting = counting.filter(|it| it.round_trip() <= longest);
+        for (slot, sample) in room.iter_mut().zip(counting) {
+            *slot = sample.bounds(step);
+            count += 1;
+        }
+        let samples = room.get_mut(..count)?;
+        let at = samples.iter().map(|it| it.at).max()?;
+        let first = samples.iter().map(|it| it.at).min()?;
         let is_burst = between(at, first) <= BURST;
         let prior = if is_burst { BURST_DRIFT } else { DRIFT };
-        let (min, max) = match drift_range(samples(), step) {
+        let (min, max) = match drift_range(samples) {
             Some((min, max)) if min <= prior && max >= -prior => (min.max(-prior), max.min(prior)),
             Some(measured) => measured,
             None => (-prior, prior),
         };
         let drift = i64::midpoint(min, max);
         let spread = (max - min) / 2 + WANDER;
-        let bounds = |sample: &Sample| {
-            let age = between(at, sample.at);
-            let (low, high) = sample.bounds(step);
+        // Carried on to the last.
+        for it in &mut *samples {
+            let age = between(at, it.at);
             let moved = i128::from(drift) * i128::from(age) / BILLION;
             let more = drifted(spread, age);
-            (low + moved - more, high + moved + more)
-        };
+            it.low += moved - more;
+            it.high += moved + more;
+        }
         // Where most of the bounds overlap; that begins at a lower bound.
-        let (_, _, low, high) = samples()
-            .map(|sample| {
-                let (low, high) = bounds(sample);
-                let others = samples()
-                    .map(bounds)
-                    .filter(|it| it.0 <= low && it.1 >= low);
+        let (_, _, low, high) = samples
+            .iter()
+            .map(|&Bounds { low, high, .. }| {
+                let others = samples.iter().filter(|it| it.low <= low && it.high >= low);
                 let (count, high) = others.fold((0u32, high), |(count, high), it| {
-                    (count + 1, high.min(it.1))
+                    (count + 1, high.min(it.high))
                 });
                 (count, low - high, low, high)
             })
@@ -445,17 +492,20 @@ impl ClockSync {
 
 /// Between which the drift lies that all of these allow, in parts per billion; `None` when there is
 /// no such drift, or none to be believed.
-fn drift_range<'a>(
-    samples: impl Iterator<Item = &'a Sample> + Clone,
-    step: i128,
-) -> Option<(i64, i64)> {
+fn drift_range(samples: &[Bounds]) -> Option<(i64, i64)> {
     let (mut min, mut max) = (i128::from(-MAX_DRIFT), i128::from(MAX_DRIFT));
-    for later in samples.clone() {
-        for earlier in samples.clone().filter(|it| it.at < later.at) {
+    for later in samples {
+        for earlier in samples.iter().filter(|it| it.at < later.at) {
             let time = i128::from(between(later.at, earlier.at));
-            let (was, is) = (earlier.bounds(step), later.bounds(step));
-            min = min.max((is.0 - was.1) * BILLION / time);
-            max = max.min((is.1 - was.0) * BILLION / time);
+            let least = (later.low - earlier.high) * BILLION;
+            let most = (later.high - earlier.low) * BILLION;
+            // To divide takes longest, and most pairs tell nothing new.
+            if least > min * time {
+                min = min.max(least / time);
+            }
+            if most < max * time {
+                max = max.min(most / time);
+            }
         }
     }
     let range = i64::try_from(min).ok()?..=i64::try_from(max).ok()?;

@@ -7,12 +7,18 @@
 )]
 
 mod counting;
+#[allow(dead_code, reason = "other tests play more with it")]
+mod duo;
 
 use core::net::SocketAddr;
+use core::time::Duration;
 
+use duo::{Duo, Passed};
 use netmidi_message::{Channel, ChannelMessage, Message, Note, SysEx, SystemCommon, U7, U14};
-use netmidi_session::{Config, Event, LocalPort, PairId, ParticipantId, Session, Time};
-use netmidi_testkit::{Rng, ScriptedPeer, vectors};
+use netmidi_session::{
+    Config, Event, JournalPolicy, LocalPort, Origin, PairId, ParticipantId, Session, Time,
+};
+use netmidi_testkit::{Rng, ScriptedPeer, events, transmits, vectors};
 use netmidi_wire::{ClockCount, ClockTicks, ExchangeKind, SeqNum};
 
 fn allocations(work: impl FnOnce()) -> u64 {
@@ -236,6 +242,104 @@ fn a_sysex_takes_memory_once() {
         }
     });
     assert_eq!(taken, 100, "one for each sent");
+}
+
+/// What a player at a full studio has touched on one channel: 30 notes, of which half still sound, ten
+/// controllers, a registered and an unregistered parameter, a program in a bank, the wheel, both
+/// pressures.
+fn busy(channel: u8) -> Vec<[u8; 3]> {
+    let mut messages = Vec::new();
+    for (controller, value) in [(0, 1), (32, 2)] {
+        messages.push([0xB0 | channel, controller, value]);
+    }
+    messages.push([0xC0 | channel, 5, 0]);
+    for (nth, controller) in [1, 2, 7, 10, 11, 64, 71, 74, 91, 93]
+        .into_iter()
+        .enumerate()
+    {
+        messages.push([0xB0 | channel, controller, 40 + nth as u8]);
+    }
+    for [upper, lower] in [[101, 100], [99, 98]] {
+        for (controller, value) in [(upper, 0), (lower, 1), (6, 64), (38, 3)] {
+            messages.push([0xB0 | channel, controller, value]);
+        }
+    }
+    messages.push([0xE0 | channel, 1, 70]);
+    messages.push([0xD0 | channel, 33, 0]);
+    for key in 40..70 {
+        messages.push([0x90 | channel, key, 100]);
+        messages.push([0xA0 | channel, key, 50]);
+        if key % 2 == 0 {
+            messages.push([0x80 | channel, key, 64]);
+        }
+    }
+    messages
+}
+
+/// Both ways at once, and nothing is acknowledged: what was played is lost, played again, and its
+/// journals repair the rest.
+#[test]
+fn a_session_with_16_busy_channels_holds_no_more_than_64_kb() {
+    const MOST: isize = 64 << 10;
+    // Acknowledgements would take two of these.
+    let mut duo = Duo::new(JournalPolicy::Full, Duration::from_secs(2));
+    // The queue of events belongs to the endpoint, for however many sessions: it finds its size with
+    // somebody who leaves again.
+    for session in &mut duo.sessions {
+        let mut guest = ScriptedPeer::new(9);
+        guest.join(session, duo.now);
+        for _ in 0..128 {
+            guest.play(session, duo.now, &short_messages());
+        }
+        let bye = guest.exchange(ExchangeKind::End);
+        let control = LocalPort::control(guest.pair);
+        session.handle_datagram(duo.now, control, guest.control, &bye);
+        transmits(session);
+        assert!(events(session).len() > 2000);
+    }
+    duo.run_until(Time::from_secs(20), &mut |_| {});
+    let idle = counting::live();
+    let play = |duo: &mut Duo| {
+        for channel in 0..16 {
+            for octets in busy(channel) {
+                let (message, ..) = Message::parse_prefix(&octets, None).unwrap();
+                for side in [0, 1] {
+                    duo.send(side, message);
+                }
+            }
+            // A packet or two for each channel, and a journal with each.
+            let now = duo.now + Duration::from_millis(1);
+            duo.run_until(now, &mut |_| {});
+        }
+    };
+    duo.lose(1_000_000);
+    play(&mut duo);
+    duo.lose(0);
+    play(&mut duo);
+    let (mut played, mut repaired) = (0, 0);
+    let arrived = duo.now + Duration::from_millis(2100);
+    let mut most = 0;
+    duo.run_until(arrived, &mut |passed| {
+        if let Passed::Event(Event::Message { origin, .. }) = passed {
+            played += 1;
+            repaired += u32::from(origin == Origin::Repaired);
+        }
+        most = most.max(counting::live());
+    });
+    let all: usize = (0..16).map(|channel| busy(channel).len()).sum();
+    assert!(played >= 2 * all, "{played} of {all} each way");
+    assert!(repaired > 100, "{repaired}");
+    for (session, id) in duo.sessions.iter().zip(duo.ids) {
+        let stats = session.participant_stats(id).unwrap();
+        assert!(
+            stats.journals_sent > 16 && stats.journals_received > 0,
+            "{stats:?}"
+        );
+    }
+    let each = (most - idle) / 2;
+    println!("{each} octets for 16 busy channels both ways");
+    // Beside what it holds when it is idle: see `many.rs`.
+    assert!(each + 4096 <= MOST, "{each}");
 }
 
 /// Datagrams to be damaged: every golden vector, and what peers of ours would send.
