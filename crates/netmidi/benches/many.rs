@@ -134,12 +134,12 @@ mod linux {
                     };
                     echoes.store(line == "echo", Ordering::Relaxed);
                     if line == "echo" {
-                        for (id, _) in &stats.peers {
+                        for peer in &stats.peers {
                             // It may have left.
-                            let _ = obeying.set_journal(*id, JournalPolicy::Off);
+                            let _ = obeying.set_journal(peer.id, JournalPolicy::Off);
                         }
                     }
-                    let exchanges = stats.peers.iter().map(|(_, stats)| stats.clock_exchanges);
+                    let exchanges = stats.peers.iter().map(|it| it.counters.clock_exchanges);
                     println!(
                         "{} {} {}",
                         stats.peers.len(),
