@@ -7,6 +7,7 @@ mod bench;
 mod capture;
 mod child;
 mod converge;
+mod discovery;
 mod features;
 mod fuzz;
 mod interop;
@@ -37,6 +38,7 @@ Usage: cargo xtask [--strict] COMMAND
   converge [SCRIPTS]    that loss leaves no trace, with 10,000 scripts of 1,000 messages
   tshark [SEED]         tshark on 10,000 packets with journals of random sessions
   interop [SEED]        npm rtpmidi against examples/server, and tshark on the capture
+  discovery             avahi and netmidi-discovery find each other, in network namespaces
   fuzz [TARGET] [SECS]  one fuzz target or all, 20 seconds each unless told otherwise
   bench [NAME]          one criterion bench or all
 
@@ -84,6 +86,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
                 fuzz::check(&fuzz::targets()?, fuzz::CI_SECONDS)
             }));
             all.extend(interop(interop::new_seed()));
+            all.push(discovery());
             all
         }
         ["lint"] => {
@@ -99,6 +102,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["converge", scripts] => vec![converge(number(scripts)?)],
         ["tshark"] => vec![tshark(interop::new_seed())],
         ["tshark", seed] => vec![tshark(number(seed)?)],
+        ["discovery"] => vec![discovery()],
         ["interop"] => interop(interop::new_seed()),
         ["interop", seed] => interop(number(seed)?),
         ["fuzz", rest @ ..] => vec![fuzz(rest)?],
@@ -145,6 +149,10 @@ fn interop(seed: u32) -> Vec<Stage> {
         Stage::new("interop", move || interop::check(seed)),
         Stage::new("capture", move || interop::check_capture(seed)),
     ]
+}
+
+fn discovery() -> Stage {
+    Stage::new("discovery", discovery::check)
 }
 
 /// `fuzz`, `fuzz SECS`, `fuzz TARGET` or `fuzz TARGET SECS`.
@@ -215,6 +223,7 @@ mod tests {
             &["nonsense"][..],
             &["test", "x"],
             &["fuzz", "x"],
+            &["discovery", "x"],
             &["interop", "x"],
             &["converge", "x"],
             &["tshark", "x"],

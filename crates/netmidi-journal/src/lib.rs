@@ -123,7 +123,7 @@ pub use logs::{Log, LogIter, Logs};
 #[cfg(feature = "alloc")]
 pub use recorder::{Form, Recorder, RecorderConfig, Written};
 #[cfg(feature = "alloc")]
-pub use repairer::{Arrival, Joined, Repair, Repairer, RepairerConfig};
+pub use repairer::{Arrival, Joined, Repair, Repairer, RepairerConfig, Restored, Snapshot};
 pub use system::{
     ActiveSense, Complete, CountLog, DataSize, LogData, RealTimeLog, Sequencer, Simple, SongLog,
     SysExLog, SysExLogIter, SysExLogs, SysExStatus, SystemJournal, Timecode, UndefinedLog,

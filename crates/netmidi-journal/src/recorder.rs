@@ -9,10 +9,12 @@ use netmidi_wire::{RtpTimestamp, SeqNum};
 
 use crate::channel::ChannelJournal;
 use crate::channel::sent as channel;
-use crate::recent::View;
+use crate::recent::{Packet, View, rebased};
 use crate::system::SystemJournal;
 use crate::system::sent as system;
 use crate::writer::JournalWriter;
+
+type Histories = [Option<Box<channel::History>>; 16];
 
 /// How a [`Recorder`] works.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -66,8 +68,13 @@ pub struct Written {
 /// section holds, then [`end_packet`](Self::end_packet). Reports of the receiver, which may come at
 /// any time, go to [`acknowledge`](Self::acknowledge).
 ///
-/// It takes memory for the channels that are used only, and when these have all been seen none any
-/// more. What `write` and `acknowledge` cost depends on how much is unacknowledged.
+/// It takes memory for what is unacknowledged and for what later logs build on, and keeps what it has
+/// taken, so that none is taken per packet; [`shrink`](Self::shrink) gives back what is not needed.
+/// Beside its own 352 octets at most that is nothing before the first message, up to 400 octets for a
+/// channel with a few notes, about 1.5 kB for one with 30 notes and their pressure, ten controllers
+/// and two parameters, and never more than 160 kB, when all notes, controllers and 128 parameters of
+/// all channels are unacknowledged (64-bit machines). What `write` and `acknowledge` cost in time
+/// depends on how much is unacknowledged.
 ///
 /// ```
 /// use netmidi_journal::{Form, Recorder, RecorderConfig};
@@ -95,15 +102,14 @@ pub struct Written {
 #[derive(Debug)]
 pub struct Recorder {
     config: RecorderConfig,
-    // Packets have numbers of 64 bits here, so that they can be compared. 0 is none of them.
     /// The packet that is put together.
-    next: u64,
+    next: Packet,
     /// The last packet that the receiver is known to hold; before its first report the one before
     /// the stream.
-    acknowledged: u64,
+    acknowledged: Packet,
     /// Whether there was a report.
     reported: bool,
-    channels: [Option<Box<channel::History>>; 16],
+    channels: Histories,
     /// The channels with anything unacknowledged, as bits.
     pending: u16,
     system: Option<Box<system::History>>,
@@ -114,6 +120,8 @@ pub struct Recorder {
     overflows: u64,
     buffers: channel::Buffers,
     candidates: Vec<Candidate>,
+    /// Whether all that there are are there.
+    all_candidates: bool,
 }
 
 impl Recorder {
@@ -121,16 +129,22 @@ impl Recorder {
     /// channel journal.
     pub const MAX_GENTLE_LEN: usize = JournalWriter::HEADER_LEN + 255;
     /// How many packets back a journal can reach: further ones cannot be told from those to come.
-    const MAX_DISTANCE: u64 = 16_384;
+    const MAX_DISTANCE: Packet = 16_384;
     /// A receiver that has reported nothing for so many packets is taken for one that reports no
     /// more.
-    const REPORT_DISTANCE: u64 = 512;
+    const REPORT_DISTANCE: Packet = 512;
+    /// The number of the first packets: far enough from 0 for all that is subtracted. The lower half
+    /// is that of the packet.
+    const START: Packet = 0x1_0000;
+    /// From here on packets are numbered from [`START`](Self::START) on again.
+    const END: Packet = 0xFFFF_0000;
+    /// Things to be left out or not that are looked at together: so many at most when not all are.
+    const MAX_CANDIDATES: usize = 256;
 
     /// Nothing was sent yet; `first` is the number of the next packet.
     #[must_use]
     pub fn new(config: RecorderConfig, first: SeqNum) -> Self {
-        // Far enough from 0 for all that is subtracted.
-        let next = 0x1_0000 + u64::from(first.0);
+        let next = Self::START + Packet::from(first.0);
         Self {
             config,
             next,
@@ -144,6 +158,7 @@ impl Recorder {
             overflows: 0,
             buffers: channel::Buffers::default(),
             candidates: Vec::new(),
+            all_candidates: false,
         }
     }
 
@@ -244,6 +259,38 @@ impl Recorder {
         }
         self.written = false;
         self.next += 1;
+        if self.next >= Self::END {
+            self.rebase();
+        }
+    }
+
+    /// Gives back the memory that it does not need now.
+    ///
+    /// It takes none per packet because it keeps what it has had. So this is for a stream that
+    /// rests: when [all is settled](Self::is_settled) and nothing has been sent for a while.
+    pub fn shrink(&mut self) {
+        for slot in &mut self.channels {
+            slot.take_if(|history| history.shrink());
+        }
+        if let Some(system) = &mut self.system {
+            system.shrink();
+        }
+        self.buffers = channel::Buffers::default();
+        self.candidates = Vec::new();
+        self.all_candidates = false;
+    }
+
+    /// Lower numbers for all packets.
+    fn rebase(&mut self) {
+        let by = Self::END - Self::START;
+        self.next -= by;
+        self.acknowledged = rebased(self.acknowledged, by);
+        for history in self.channels.iter_mut().flatten() {
+            history.rebase(by);
+        }
+        if let Some(system) = &mut self.system {
+            system.rebase(by);
+        }
     }
 
     /// The receiver holds everything up to this packet. Returns whether that is news.
@@ -253,7 +300,8 @@ impl Recorder {
     pub fn acknowledge(&mut self, seq: SeqNum) -> bool {
         let last = self.next - 1;
         let back = -i64::from(seq.distance_from(low_bits(last)));
-        let Some(report) = u64::try_from(back).ok().and_then(|it| last.checked_sub(it)) else {
+        let back = Packet::try_from(back).ok();
+        let Some(report) = back.and_then(|it| last.checked_sub(it)) else {
             return false;
         };
         if report <= self.acknowledged {
@@ -327,12 +375,12 @@ impl Recorder {
 
     /// The oldest packet that the journal covers: that of its oldest item, or if there is none the
     /// one behind the last report.
-    fn checkpoint(&self) -> u64 {
+    fn checkpoint(&self) -> Packet {
         let channels = (0..).zip(&self.channels);
         let pending = channels.filter(|(index, _)| self.pending & 1 << index != 0);
         let oldest = pending.filter_map(|(_, it)| it.as_ref()?.oldest());
         let system = self.system.as_ref().and_then(|it| it.oldest());
-        let oldest = oldest.chain(system).min().unwrap_or(u64::MAX);
+        let oldest = oldest.chain(system).min().unwrap_or(Packet::MAX);
         oldest
             .min(self.acknowledged + 1)
             .max(self.next.saturating_sub(Self::MAX_DISTANCE))
@@ -440,83 +488,217 @@ impl Recorder {
             chapters: [0; 16],
             selection: Selection::NONE,
         };
-        let mut candidates = core::mem::take(&mut self.candidates);
-        candidates.clear();
-        self.list_candidates(view, &mut candidates);
-        candidates.sort_unstable_by_key(|it| (it.rank, it.order, it.place));
+        let usual = Rank::Usual.first()..Rank::Low.first();
+        let low = Rank::Low.first()..Rank::Nothing.first();
+        let (mut seen, mut usual_len) = (0, 0);
+        self.find_candidates(
+            view,
+            &(Rank::Safety.first()..low.end),
+            Side::Lowest,
+            |it, _| {
+                seen += 1;
+                usual_len += usize::from(usual.contains(&it));
+                true
+            },
+        );
+        self.all_candidates = self.candidates.len() == seen;
 
-        let ranks = |from, to| {
-            let behind = |rank| candidates.partition_point(|it| it.rank < rank);
-            behind(from)..behind(to)
-        };
-        let urgent = ranks(Rank::Safety, Rank::Usual);
-        let usual = ranks(Rank::Usual, Rank::Low);
-        let low = ranks(Rank::Low, Rank::Nothing);
-        let (head, low) = candidates.split_at_mut(low.start);
-        let (urgent, usual) = head.split_at_mut(urgent.end.min(usual.start));
-
-        for candidate in urgent {
-            room.take(candidate, &self.channels);
+        for rank in [Rank::Safety, Rank::Notes, Rank::Short] {
+            self.take_lowest(view, rank.first()..rank.next_first(), &mut room);
         }
         // The newest first: they are what the receiver has most likely just lost.
         let half = room.left / 2;
-        for candidate in usual.iter_mut().rev() {
-            if room.left <= half {
-                break;
-            }
-            if !matches!(candidate.place, Place::System(_)) {
-                room.take(candidate, &self.channels);
+        let mut newest = usual.clone();
+        while room.left > half {
+            let wanted = |it, histories: &Histories| room.cost(it, histories).is_some();
+            let found = self.candidates_of(view, &newest, Side::Highest, wanted);
+            let found = self.candidates.get(found).unwrap_or_default();
+            let Some(lowest) = found.first() else { break };
+            newest.end = *lowest;
+            for candidate in found.iter().rev() {
+                if room.left > half {
+                    room.take(*candidate, &self.channels);
+                }
             }
         }
         // Then the oldest: they stay in all journals until they have arrived, and make room for the
         // next ones. If nobody says what has arrived, all have their turn.
-        let sticky = self.is_reporting();
-        let start = if sticky || usual.is_empty() {
-            0
+        if self.is_reporting() {
+            self.take_lowest(view, usual, &mut room);
+            self.rotation = usual_len.max(1);
         } else {
-            self.rotation % usual.len()
-        };
-        let (later, first) = usual.split_at_mut(start);
-        let mut turns = 0;
-        for candidate in first.iter_mut().chain(later) {
-            let fits = candidate.taken || room.take(candidate, &self.channels);
-            if !fits && !sticky {
-                break;
-            }
-            turns += 1;
+            self.take_turns(view, usual, usual_len, &mut room);
         }
-        self.rotation = start + turns.max(1);
-        for candidate in low {
-            room.take(candidate, &self.channels);
-        }
-        self.candidates = candidates;
+        self.take_lowest(view, low, &mut room);
         Some(room.selection)
     }
 
-    fn list_candidates(&self, view: &View, candidates: &mut Vec<Candidate>) {
-        let mut tell = |rank, order, place, len| {
-            candidates.push(Candidate {
-                rank,
-                order,
-                place,
-                len,
-                taken: false,
-            });
+    /// Takes what there is room for of this range, the lowest first.
+    fn take_lowest(&mut self, view: &View, mut range: Range<Candidate>, room: &mut Room) {
+        loop {
+            // What there is no room for now there will be none for later.
+            let wanted = |it, histories: &Histories| {
+                !room.has(it, histories) && room.cost(it, histories).is_some()
+            };
+            let found = self.candidates_of(view, &range, Side::Lowest, wanted);
+            let found = self.candidates.get(found).unwrap_or_default();
+            let Some(highest) = found.last() else { return };
+            range.start = highest.next();
+            for candidate in found {
+                if !room.has(*candidate, &self.channels) {
+                    room.take(*candidate, &self.channels);
+                }
+            }
+        }
+    }
+
+    /// Takes those of this range one after the other, from where it ended the last time, until there
+    /// is no room for one.
+    fn take_turns(&mut self, view: &View, usual: Range<Candidate>, len: usize, room: &mut Room) {
+        let start = self.rotation.checked_rem(len).unwrap_or(0);
+        let mut turns = 0;
+        'full: for (mut skip, mut len) in [(start, len - start), (0, start)] {
+            let mut range = usual.clone();
+            if !self.all_candidates && skip > Self::MAX_CANDIDATES {
+                skip -= self.leap(view, &mut range, skip);
+            }
+            while len > 0 {
+                let found = self.candidates_of(view, &range, Side::Lowest, |_, _| true);
+                let found = self.candidates.get(found).unwrap_or_default();
+                let Some(highest) = found.last() else { break };
+                range.start = highest.next();
+                let skipped = skip.min(found.len());
+                skip -= skipped;
+                for candidate in found.iter().skip(skipped).take(len) {
+                    let histories = &self.channels;
+                    if !room.has(*candidate, histories) && !room.take(*candidate, histories) {
+                        break 'full;
+                    }
+                    turns += 1;
+                    len -= 1;
+                }
+            }
+        }
+        self.rotation = start + turns.max(1);
+    }
+
+    /// Takes candidates off the beginning of a range of one rank, not more than `most`; returns how
+    /// many.
+    fn leap(&self, view: &View, range: &mut Range<Candidate>, most: usize) -> usize {
+        let (mut first, mut last) = (Packet::MAX, 0);
+        self.list_candidates(view, range, |it| {
+            if range.contains(&it) {
+                (first, last) = (first.min(it.order()), last.max(it.order()));
+            }
+        });
+        let mut steps = [0_usize; 64];
+        let width = last.saturating_sub(first) / 64 + 1;
+        self.list_candidates(view, range, |it| {
+            let step = it.order().wrapping_sub(first) / width;
+            if range.contains(&it)
+                && let Some(count) = steps.get_mut(step as usize)
+            {
+                *count += 1;
+            }
+        });
+        let mut leapt = 0;
+        let mut order = first;
+        for count in steps {
+            if leapt + count > most {
+                break;
+            }
+            leapt += count;
+            order = order.saturating_add(width);
+        }
+        range.start = range.start.max(range.start.with_order(order));
+        leapt
+    }
+
+    /// Where candidates of this range stand: all of them or, if they are too many to be there at
+    /// once, those on that side that are wanted.
+    fn candidates_of(
+        &mut self,
+        view: &View,
+        range: &Range<Candidate>,
+        side: Side,
+        wanted: impl FnMut(Candidate, &Histories) -> bool,
+    ) -> Range<usize> {
+        if !self.all_candidates {
+            self.find_candidates(view, range, side, wanted);
+        }
+        let below = |bound| self.candidates.partition_point(|it| *it < bound);
+        below(range.start)..below(range.end)
+    }
+
+    /// Finds the candidates of this range that are wanted: all of them or, if they are too many to
+    /// be there at once, those on that side.
+    fn find_candidates(
+        &mut self,
+        view: &View,
+        range: &Range<Candidate>,
+        side: Side,
+        mut wanted: impl FnMut(Candidate, &Histories) -> bool,
+    ) {
+        let mut candidates = core::mem::take(&mut self.candidates);
+        candidates.clear();
+        let mut bounds = range.clone();
+        self.list_candidates(view, range, |candidate| {
+            if !range.contains(&candidate)
+                || !wanted(candidate, &self.channels)
+                || !bounds.contains(&candidate)
+            {
+                return;
+            }
+            if candidates.len() >= Self::MAX_CANDIDATES {
+                let half = Self::MAX_CANDIDATES / 2;
+                // Those that are dropped, and what is beyond them, will be found again.
+                match side {
+                    Side::Lowest => {
+                        let (_, bound, _) = candidates.select_nth_unstable(half);
+                        bounds.end = *bound;
+                        candidates.truncate(half);
+                    }
+                    Side::Highest => {
+                        let (_, bound, _) = candidates.select_nth_unstable(half - 1);
+                        bounds.start = bound.next();
+                        candidates.drain(..half);
+                    }
+                }
+                if !bounds.contains(&candidate) {
+                    return;
+                }
+            }
+            candidates.push(candidate);
+        });
+        candidates.sort_unstable();
+        self.candidates = candidates;
+    }
+
+    /// Tells all candidates of this range, and others.
+    fn list_candidates(
+        &self,
+        view: &View,
+        range: &Range<Candidate>,
+        mut tell: impl FnMut(Candidate),
+    ) {
+        let has = |rank: Rank| rank.first() < range.end && range.start < rank.next_first();
+        let parts = channel::Parts {
+            controls: has(Rank::Safety) || has(Rank::Usual),
+            parameters: has(Rank::Usual),
+            notes: has(Rank::Notes),
+            releases: has(Rank::Low),
         };
         for (index, history) in (0..).zip(&self.channels) {
             let Some(history) = history else { continue };
             if self.pending & 1 << index == 0 {
                 continue;
             }
-            history.pieces(|piece, packet, len| {
+            history.pieces(parts, |piece, packet, len| {
                 let (rank, order) = match piece {
-                    channel::Piece::OffBits(_) => (Rank::Safety, 0),
-                    channel::Piece::Controls(set) if set & channel::SAFETY != 0 => {
-                        (Rank::Safety, 0)
-                    }
+                    channel::Piece::OffBits | channel::Piece::Safety => (Rank::Safety, 0),
                     // Without its count a stacked note would end with its first note-off.
                     channel::Piece::Note(_) | channel::Piece::Count(_) => {
-                        (Rank::Notes, u64::MAX - packet)
+                        (Rank::Notes, Packet::MAX - packet)
                     }
                     channel::Piece::Program | channel::Piece::Wheel | channel::Piece::Pressure => {
                         (Rank::Short, 0)
@@ -528,10 +710,17 @@ impl Recorder {
                     | channel::Piece::Parameter(_)
                     | channel::Piece::Selection => (Rank::Usual, packet),
                 };
-                tell(rank, order, Place::Channel(index, piece), len);
+                tell(Candidate::new(
+                    rank,
+                    order,
+                    Place::Channel(index, piece),
+                    len,
+                ));
             });
         }
-        if let Some(system) = &self.system {
+        if let Some(system) = &self.system
+            && (has(Rank::Safety) || has(Rank::Short))
+        {
             system.pieces(view, |piece, packet, len, resets| {
                 let (rank, order) = match piece {
                     _ if resets => (Rank::Safety, 0),
@@ -539,7 +728,7 @@ impl Recorder {
                     system::Piece::SysEx(_) => (Rank::Safety, packet),
                     _ => (Rank::Short, 0),
                 };
-                tell(rank, order, Place::System(piece), len);
+                tell(Candidate::new(rank, order, Place::System(piece), len));
             });
         }
     }
@@ -584,18 +773,15 @@ impl Selection {
 }
 
 /// Something that can be left out of a journal.
-#[derive(Clone, Copy, Debug)]
-struct Candidate {
-    rank: Rank,
-    order: u64,
-    place: Place,
-    /// Octets, without headers around it.
-    len: usize,
-    taken: bool,
-}
+///
+/// From the top: its rank (3 bits), its order among those of its rank (32), the journal that it goes
+/// into (5), the kind of piece (4) and its number (8), and its octets without headers around it (12).
+/// So the order of candidates is that of these numbers.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Candidate(u64);
 
 /// How much something is needed when not all of it fits.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Rank {
     /// Without it notes hang.
     Safety,
@@ -607,10 +793,79 @@ enum Rank {
     Nothing,
 }
 
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug)]
 enum Place {
     System(system::Piece),
     Channel(u8, channel::Piece),
+}
+
+/// Which candidates are kept of those that are too many.
+#[derive(Clone, Copy, Debug)]
+enum Side {
+    Lowest,
+    Highest,
+}
+
+impl Candidate {
+    const RANK_SHIFT: u32 = 61;
+    const ORDER_SHIFT: u32 = 29;
+    const LEN_BITS: u32 = 12;
+    const MAX_LEN: usize = (1 << Self::LEN_BITS) - 1;
+
+    fn new(rank: Rank, order: Packet, place: Place, len: usize) -> Self {
+        let (journal, (kind, item)) = match place {
+            Place::System(piece) => (0, piece.to_numbers()),
+            Place::Channel(channel, piece) => (channel + 1, piece.to_numbers()),
+        };
+        // Nothing is longer than a channel or system journal.
+        let len = len.min(Self::MAX_LEN) as u64;
+        let mut it = rank as u64;
+        it = it << 32 | u64::from(order);
+        it = it << 5 | u64::from(journal);
+        it = it << 4 | u64::from(kind);
+        it = it << 8 | u64::from(item);
+        Self(it << Self::LEN_BITS | len)
+    }
+
+    const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+
+    const fn order(self) -> Packet {
+        (self.0 >> Self::ORDER_SHIFT) as Packet
+    }
+
+    /// The lowest of the same rank with this order.
+    const fn with_order(self, order: Packet) -> Self {
+        let rank = self.0 >> Self::RANK_SHIFT << Self::RANK_SHIFT;
+        Self(rank | (order as u64) << Self::ORDER_SHIFT)
+    }
+
+    fn place(self) -> Option<Place> {
+        let place = self.0 >> Self::LEN_BITS;
+        let numbers = ((place >> 8) as u8 & 0xF, place as u8);
+        Some(match ((place >> 12) as u8 & 0x1F).checked_sub(1) {
+            None => Place::System(system::Piece::from_numbers(numbers)?),
+            Some(channel) => Place::Channel(channel, channel::Piece::from_numbers(numbers)?),
+        })
+    }
+
+    /// Octets, without headers around it.
+    const fn len(self) -> usize {
+        self.0 as usize & Self::MAX_LEN
+    }
+}
+
+impl Rank {
+    /// No candidate of the rank is below.
+    const fn first(self) -> Candidate {
+        Candidate((self as u64) << Candidate::RANK_SHIFT)
+    }
+
+    /// All candidates of the rank are below.
+    const fn next_first(self) -> Candidate {
+        Candidate((self as u64 + 1) << Candidate::RANK_SHIFT)
+    }
 }
 
 /// The room in a journal, as it fills up.
@@ -625,72 +880,82 @@ struct Room {
 
 impl Room {
     /// Takes the candidate if there is room for it.
-    fn take(
-        &mut self,
-        candidate: &mut Candidate,
-        histories: &[Option<Box<channel::History>>; 16],
-    ) -> bool {
-        candidate.taken = self.try_take(candidate, histories).is_some();
-        candidate.taken
+    fn take(&mut self, candidate: Candidate, histories: &Histories) -> bool {
+        self.try_take(candidate, histories).is_some()
     }
 
-    fn try_take(
-        &mut self,
-        candidate: &Candidate,
-        histories: &[Option<Box<channel::History>>; 16],
-    ) -> Option<()> {
-        match candidate.place {
+    fn try_take(&mut self, candidate: Candidate, histories: &Histories) -> Option<()> {
+        let cost = self.cost(candidate, histories)?;
+        match candidate.place()? {
             Place::System(piece) => {
-                let in_order = match piece {
-                    system::Piece::SysEx(index) => index == self.selection.system.sysex,
-                    _ => true,
-                };
-                let used = self.used.get_mut(16).filter(|_| in_order)?;
-                let max = SystemJournal::MAX_LEN;
-                let header = SystemJournal::HEADER_LEN;
-                fill(used, &mut self.left, header, candidate.len, max)?;
+                if let system::Piece::SysEx(index) = piece
+                    && usize::from(index) != self.selection.system.sysex
+                {
+                    return None;
+                }
+                *self.used.get_mut(16)? += cost;
                 self.selection.system.add(piece);
             }
             Place::Channel(index, piece) => {
                 let index = usize::from(index);
                 let history = histories.get(index)?.as_ref()?;
-                let picks = self.selection.channels.get_mut(index)?;
-                let chapters = self.chapters.get_mut(index)?;
-                if let channel::Piece::Controls(set) = piece
-                    && set & channel::SAFETY == 0
-                    && history.safety_controls() & !picks.controls != 0
-                {
+                *self.used.get_mut(index)? += cost;
+                *self.chapters.get_mut(index)? |= history.chapter_of(piece).0;
+                history.pick(piece, self.selection.channels.get_mut(index)?);
+            }
+        }
+        self.left -= cost;
+        Some(())
+    }
+
+    /// The octets that the candidate takes with the headers that are not there yet; `None` if there
+    /// is no room for it.
+    fn cost(&self, candidate: Candidate, histories: &Histories) -> Option<usize> {
+        let (used, header, max, len) = match candidate.place()? {
+            Place::System(_) => {
+                let (header, max) = (SystemJournal::HEADER_LEN, SystemJournal::MAX_LEN);
+                (self.used.get(16)?, header, max, candidate.len())
+            }
+            Place::Channel(index, piece) => {
+                let index = usize::from(index);
+                let history = histories.get(index)?.as_ref()?;
+                let picks = self.selection.channels.get(index)?;
+                if matches!(piece, channel::Piece::Controls(_)) && history.lacks_safety(picks) {
                     // Without the log of controller 121 an older one would be taken as news.
                     return None;
                 }
                 let (chapter, around) = history.chapter_of(piece);
-                let is_new = *chapters & chapter == 0;
-                let len = candidate.len + if is_new { around } else { 0 };
-                let used = self.used.get_mut(index)?;
-                let max = ChannelJournal::MAX_LEN;
-                fill(used, &mut self.left, ChannelJournal::HEADER_LEN, len, max)?;
-                *chapters |= chapter;
-                picks.add(piece);
+                let is_new = self.chapters.get(index)? & chapter == 0;
+                let len = candidate.len() + if is_new { around } else { 0 };
+                let (header, max) = (ChannelJournal::HEADER_LEN, ChannelJournal::MAX_LEN);
+                (self.used.get(index)?, header, max, len)
             }
-        }
-        Some(())
+        };
+        let len = len + if *used == 0 { header } else { 0 };
+        (used + len <= max && len <= self.left).then_some(len)
     }
-}
 
-/// Takes `len` octets, and those of the header for the first ones.
-fn fill(used: &mut usize, left: &mut usize, header: usize, len: usize, max: usize) -> Option<()> {
-    let len = len + if *used == 0 { header } else { 0 };
-    if *used + len > max {
-        return None;
+    /// Whether the candidate was taken, if it is one of [`Rank::Usual`]: others come but once.
+    fn has(&self, candidate: Candidate, histories: &Histories) -> bool {
+        let usual = Rank::Usual.first()..Rank::Low.first();
+        let Some(Place::Channel(index, piece)) = candidate.place() else {
+            return false;
+        };
+        if !usual.contains(&candidate) {
+            return false;
+        }
+        let index = usize::from(index);
+        let history = histories.get(index).and_then(Option::as_ref);
+        let picks = self.selection.channels.get(index);
+        history
+            .zip(picks)
+            .is_some_and(|(history, picks)| history.is_picked(piece, picks))
     }
-    *left = left.checked_sub(len)?;
-    *used += len;
-    Some(())
 }
 
 /// The channels of which something is unacknowledged.
 fn pending(
-    channels: &mut [Option<Box<channel::History>>; 16],
+    channels: &mut Histories,
     bits: u16,
 ) -> impl Iterator<Item = (u8, &mut channel::History)> {
     (0..)
@@ -699,7 +964,7 @@ fn pending(
         .filter_map(|(index, history)| Some((index, history.as_deref_mut()?)))
 }
 
-const fn low_bits(packet: u64) -> SeqNum {
+const fn low_bits(packet: Packet) -> SeqNum {
     SeqNum(packet as u16)
 }
 
@@ -716,8 +981,98 @@ mod tests {
         let note_on = ChannelMessage::note_on(Channel::C3, Note::MIDDLE_C, U7::MAX);
         recorder.record(RtpTimestamp(0), note_on.into());
         assert_eq!(recorder.channels.iter().flatten().count(), 1);
-        assert!(size_of::<channel::History>() < 8_192);
-        assert!(size_of::<Recorder>() < 1_024);
+        assert!(size_of::<channel::History>() <= 288);
+        assert!(size_of::<Recorder>() <= 352);
+    }
+
+    /// One that runs into the end of the numbers writes what another one writes.
+    #[test]
+    fn packets_can_be_numbered_anew() {
+        let config = RecorderConfig {
+            enhanced: false,
+            ..RecorderConfig::default()
+        };
+        for enhanced in [false, true] {
+            let config = RecorderConfig { enhanced, ..config };
+            let mut plain = Recorder::new(config, SeqNum(0xFF00));
+            let mut late = Recorder::new(config, SeqNum(0xFF00));
+            late.next = Recorder::END - 0x100;
+            late.acknowledged = late.next - 1;
+            let started = late.next;
+            for number in 0..0x200_u16 {
+                let now = RtpTimestamp(u32::from(number) * 10);
+                let seq = SeqNum(0xFF00).wrapping_add(number);
+                let mut out = [[0; 700]; 2];
+                let [first, second] = &mut out;
+                let room = if number % 3 == 0 { 60 } else { 700 };
+                assert_eq!(
+                    plain.write(now, Form::Full, &mut first[..room]),
+                    late.write(now, Form::Full, &mut second[..room]),
+                    "{number}"
+                );
+                assert_eq!(first, second, "{number}");
+                let seven = |it: u16| (it & 0x7F) as u8;
+                let (channel, value) = ((number % 5) as u8, seven(number * 3));
+                let list: [&[u8]; 12] = [
+                    &[0x90 | channel, value, 1],
+                    &[0x80 | channel, seven(number * 5), 3],
+                    &[0xA0 | channel, value, 5],
+                    &[0xB0 | channel, value, 1],
+                    &[0xB0 | channel, 98 + channel % 4, value],
+                    &[0xB0 | channel, 6, value],
+                    &[0xC0 | channel, value],
+                    &[0xD0 | channel, value],
+                    &[0xE0 | channel, value, 0],
+                    &[0xF1, value],
+                    &[0xF3, value],
+                    &[0xF4, 1, 2],
+                ];
+                let sysex = [0x7D, value];
+                for recorder in [&mut plain, &mut late] {
+                    for octets in list.iter().skip(usize::from(number % 7)) {
+                        recorder.record(now, Message::parse(octets).expect("a message"));
+                    }
+                    recorder.record_sysex(now, &sysex, 0..2, true);
+                    recorder.end_packet();
+                    if number % 50 == 49 || number == 0x1FF {
+                        assert!(recorder.acknowledge(seq.wrapping_add(0_u16.wrapping_sub(20))));
+                    }
+                }
+                assert_eq!(plain.is_settled(), late.is_settled(), "{number}");
+            }
+            assert!(late.next < started && plain.overflows() > 50);
+        }
+    }
+
+    #[test]
+    fn who_rests_keeps_what_later_packets_need() {
+        let mut recorder = Recorder::new(RecorderConfig::default(), SeqNum(0));
+        let mut out = [0; 64];
+        let mut packet = |recorder: &mut Recorder, list: &[[u8; 3]]| {
+            let written = recorder.write(RtpTimestamp(0), Form::Full, &mut out);
+            for octets in list {
+                recorder.record(RtpTimestamp(0), Message::parse(octets).expect("a message"));
+            }
+            recorder.end_packet();
+            out.get(..written.map_or(0, |it| it.len)).map(Vec::from)
+        };
+        // A key that is down, a pedal that is down, and on another channel neither.
+        packet(&mut recorder, &[[0x90, 60, 1], [0xB0, 64, 127]]);
+        packet(
+            &mut recorder,
+            &[[0x91, 60, 1], [0x81, 60, 64], [0xB1, 7, 1]],
+        );
+        assert!(recorder.acknowledge(SeqNum(1)) && recorder.is_settled());
+        recorder.shrink();
+        assert_eq!(recorder.channels.iter().flatten().count(), 1);
+        packet(&mut recorder, &[[0x90, 60, 1], [0xB0, 64, 0]]);
+        // Two note-ons wait, and the pedal has changed twice.
+        assert_eq!(
+            packet(&mut recorder, &[]),
+            Some(Vec::from([
+                0x20, 0, 2, 0, 13, 0x4C, 0, 64, 0x82, 0x81, 0xF0, 60, 0x81, 0, 60, 2
+            ]))
+        );
     }
 
     #[test]

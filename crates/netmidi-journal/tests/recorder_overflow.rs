@@ -311,3 +311,39 @@ proptest! {
         prop_assert!(written.is_some_and(|it| it.complete && it.len == 3));
     }
 }
+
+/// So many things that they are not looked at all at once.
+#[test]
+fn of_very_many_things_the_most_needed_are_told() {
+    let mut recorder = recorder();
+    let mut out = [0; 700];
+    for channel in Channel::all() {
+        for key in 0..128 {
+            write(&mut recorder, &mut out);
+            recorder.record(NOW, note_on(channel, key));
+            recorder.record(NOW, control(channel, key, key));
+            if key % 4 == 0 {
+                recorder.record(NOW, note_off(channel, key, 1));
+            }
+            recorder.end_packet();
+        }
+    }
+    for number in 0..20 {
+        write(&mut recorder, &mut out);
+        let sysex = [0x7D, number];
+        recorder.record(NOW, SysEx::new(&sysex).unwrap().into());
+        recorder.end_packet();
+    }
+    let Written { len, complete } = recorder.write(NOW, Form::Full, &mut out).unwrap();
+    assert!(!complete && len >= 690, "{len}");
+    let journal = Journal::parse(&out[..len]).unwrap();
+    let sysex = journal.system().unwrap().sysex.unwrap();
+    assert_eq!(sysex.iter().count(), 20);
+    // Pedals and modes of all channels, and the notes that were let go.
+    for channel in journal.channels() {
+        let told = controls(&journal);
+        let number = channel.channel.index();
+        assert!(told.contains(&(number, 64)) && told.contains(&(number, 127)));
+    }
+    assert_eq!(journal.channels().count(), 16);
+}

@@ -150,6 +150,92 @@ fn the_memory_of_a_long_message_is_given_back() {
     assert!(held < 10_000, "{held}");
 }
 
+/// Commands on one channel: 30 notes, ten controllers besides the bank, program, parameters of both
+/// kinds, the wheel, and pressures of the channel and of each note.
+fn busy(channel: u8) -> Vec<u8> {
+    let mut octets = Vec::new();
+    for note in 40..70 {
+        octets.extend([0x90 | channel, note, 100, 0xA0 | channel, note, 50]);
+        octets.extend([0x80 | channel, note, 64]);
+    }
+    for control in [1, 7, 10, 11, 33, 64, 66, 71, 74, 91] {
+        octets.extend([0xB0 | channel, control, 99]);
+    }
+    octets.extend([
+        0xB0 | channel,
+        0,
+        1,
+        0xB0 | channel,
+        32,
+        2,
+        0xC0 | channel,
+        3,
+    ]);
+    for (kind, number) in [(101, 0), (101, 1), (101, 2), (99, 5), (99, 6), (99, 7)] {
+        octets.extend([0xB0 | channel, kind, 0, 0xB0 | channel, kind - 1, number]);
+        octets.extend([
+            0xB0 | channel,
+            6,
+            64,
+            0xB0 | channel,
+            38,
+            0,
+            0xB0 | channel,
+            96,
+            0,
+        ]);
+    }
+    octets.extend([0xB0 | channel, 101, 127, 0xB0 | channel, 100, 127]);
+    octets.extend([0xE0 | channel, 1, 2, 0xD0 | channel, 3]);
+    octets
+}
+
+/// Octets that are held after these commands.
+fn held_after(octets: &[u8]) -> isize {
+    let list: Vec<_> = messages(octets).collect();
+    let mut repairer = Repairer::new(RepairerConfig::default());
+    let (_, held) = measure(|| {
+        repairer.begin(SeqNum(1), RtpTimestamp(0), Arrival::First);
+        for message in &list {
+            repairer.observe(RtpTimestamp(0), message.as_message());
+        }
+    });
+    held
+}
+
+#[test]
+fn a_busy_channel_takes_as_much_as_is_used_of_it() {
+    let channels = (0..16).flat_map(busy).collect::<Vec<_>>();
+    let held = held_after(&channels);
+    assert!(held <= 16 * 1600, "{held}");
+    // Notes and a pedal, and nothing else.
+    let piano: Vec<u8> = (30..90)
+        .flat_map(|note| [0x90, note, 100, 0x80, note, 64])
+        .chain([0xB0, 64, 127])
+        .collect();
+    let held = held_after(&piano);
+    assert!(held <= 1800, "{held}");
+    let held = held_after(&[0x90, 60, 100]);
+    assert!(held <= 600, "{held}");
+    let held = held_after(&[0xF8, 0xFA, 0xF3, 1, 0xF1, 0]);
+    assert!(held <= 600, "{held}");
+}
+
+#[test]
+fn a_snapshot_takes_as_much_as_what_it_is_of() {
+    let channels = (0..16).flat_map(busy).collect::<Vec<_>>();
+    let list: Vec<_> = messages(&channels).collect();
+    let mut repairer = Repairer::new(RepairerConfig::default());
+    repairer.begin(SeqNum(1), RtpTimestamp(0), Arrival::First);
+    for message in &list {
+        repairer.observe(RtpTimestamp(0), message.as_message());
+    }
+    let mut snapshot = None;
+    let (_, held) = measure(|| snapshot = Some(repairer.snapshot()));
+    assert!(held <= 16 * 1600 + 600, "{held}");
+    assert!(size_of_val(&snapshot) <= 256);
+}
+
 #[test]
 fn no_sender_can_make_it_hold_much() {
     let mut repairer = Repairer::new(RepairerConfig::default());
@@ -160,15 +246,21 @@ fn no_sender_can_make_it_hold_much() {
             let data = [octets.as_slice(), &[0x7D; 400]].concat();
             repairer.join(SysExSegment::new(SegmentKind::Whole, &data).unwrap());
             for channel in Channel::all() {
-                for (control, value) in [(99, seq >> 7), (98, seq), (6, 1)] {
+                let key = U7::from_low_bits(seq as u8);
+                for (control, value) in [(99, seq >> 7), (98, seq), (6, 1), (key.get(), 1)] {
                     let control = Controller::new(control).unwrap();
                     let value = U7::from_low_bits(value as u8);
                     let message = ChannelMessage::control_change(channel, control, value);
                     repairer.observe(RtpTimestamp(0), message.into());
                 }
+                let on = ChannelMessage::note_on(channel, key.into(), U7::MAX);
+                repairer.observe(RtpTimestamp(0), on.into());
+                let pressure = ChannelMessage::poly_pressure(channel, key.into(), U7::MAX);
+                repairer.observe(RtpTimestamp(0), pressure.into());
             }
             repairer.observe(RtpTimestamp(0), Message::from(RealTime::TimingClock));
         }
     });
-    assert!(held < 250_000, "{held}");
+    // 8 kB for each channel with all of its notes, controllers and 256 parameters.
+    assert!(held < 140_000, "{held}");
 }

@@ -8,6 +8,7 @@ use netmidi_wire::{PacketBudget, RunningStatus};
 
 use crate::admission::Admission;
 use crate::error::ConfigError;
+use crate::pacing::Pacing;
 
 /// The longest session name, in octets of UTF-8: what a DNS label can hold, since the name is
 /// announced as one (DNS-SD instance names, RFC 6763 §4.1.1).
@@ -58,6 +59,44 @@ impl SysExPolicy {
             Self::Drop => true,
         }
     }
+}
+
+/// When the messages of a participant are played.
+///
+/// A delay evens out how unevenly packets travel: messages come out with the spacing that they were
+/// sent with, and packets that overtook each other come out in order, without a repair. It is
+/// counted from the time of sending, as far as the participant's clock is known; before its first
+/// clock exchange there is none.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Playout {
+    /// As soon as they arrive. [`Event::Message`](crate::Event::Message) tells when they were sent.
+    #[default]
+    Immediate,
+    /// So long after they were sent. Should be more than packets are on the way.
+    Fixed(Duration),
+    /// As early as all but one in 64 packets arrive: rises at once when they take longer, falls by
+    /// 2 ms in a second when they do not.
+    Adaptive {
+        /// The most that is waited beyond the time that the fastest of the last 256 packets took.
+        max: Duration,
+    },
+}
+
+/// What becomes of a message that arrives after it should have been played.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum LatePolicy {
+    /// It is played.
+    #[default]
+    Play,
+    /// It is played if it is no note-on, or not later than this. Everything that a note-on may leave
+    /// behind is played always.
+    Drop {
+        /// After the time that its event would have had: with [`Playout::Immediate`] that of
+        /// sending.
+        after: Duration,
+    },
 }
 
 /// How a [`Session`](crate::Session) behaves, and how much a peer can make it hold.
@@ -135,6 +174,36 @@ pub struct Config {
     /// A message scheduled further ahead than this, or as long ago, is delivered as due now. Default
     /// 2 s.
     pub max_ahead: Duration,
+    /// When messages are played, unless
+    /// [`Session::set_playout`](crate::Session::set_playout) says otherwise for one participant.
+    /// Default [`Playout::Immediate`].
+    pub playout: Playout,
+    /// What becomes of messages that arrive too late for that. Default [`LatePolicy::Play`].
+    pub late: LatePolicy,
+    /// Packets of one participant that may wait to be played; when there are more, the oldest is
+    /// taken early, though its messages still wait. Default 1,024.
+    pub max_held_packets: usize,
+    /// Octets of these packets, and again of the system exclusive messages among
+    /// [`max_held_messages`](Self::max_held_messages). Default 1 MiB.
+    pub max_held_octets: usize,
+    /// Messages of one participant that may wait for their own time, which a packet can give to each
+    /// of them; when there are more, the oldest is played early. Default 4,096.
+    pub max_held_messages: usize,
+    /// How long before its time a message given to [`Session::send_at`](crate::Session::send_at)
+    /// goes out, with that time as its timestamp. Default 0: it goes out when it is to sound, and
+    /// sounds early nowhere. More makes up for the network's delay, but only with peers that hold
+    /// back what is not due yet; many play everything at once.
+    pub send_ahead: Duration,
+    /// How far ahead a message may be scheduled. Default one hour.
+    pub max_schedule_ahead: Duration,
+    /// How slowly each participant is sent MIDI and in how small packets, unless
+    /// [`Session::set_pacing`](crate::Session::set_pacing) says otherwise for one. Default `None`: as
+    /// fast as it is sent. What a participant itself asks for (RL) holds beside that.
+    pub pacing: Option<Pacing>,
+    /// The most that each participant is asked to send us (RL), in bits of MIDI per second at ten
+    /// bits an octet: 31,250 for a DIN plug, 0 for no limit. It is told once, when MIDI may flow, and
+    /// may not obey. Default `None`: it is told nothing.
+    pub announce_limit: Option<u32>,
     /// How large packets get, in octets of UDP payload. Default 1,024: some peers read no more.
     pub packet_budget: PacketBudget,
     /// Whether packets use running status. Default off: some receivers cannot read it.
@@ -147,7 +216,7 @@ pub struct Config {
     pub journal: JournalPolicy,
     /// Whether journals list several commands of one controller (enhanced chapter C, RFC 6295
     /// §A.3.3). Default off: few receivers know them. Needs a [`packet_budget`](Self::packet_budget)
-    /// of 1,024 octets or more.
+    /// of 1,024 octets or more, and as much in [`pacing`](Self::pacing).
     pub enhanced_controllers: bool,
     /// Whether the messages that silence what a participant left on (notes, pedals, pitch bend) are
     /// delivered when it leaves, marked [`Origin::Silence`](crate::Origin::Silence). Default on.
@@ -181,6 +250,15 @@ impl Config {
             max_queued_event_octets: 16 << 20,
             max_queued_answers: 256,
             max_ahead: Duration::from_secs(2),
+            playout: Playout::default(),
+            late: LatePolicy::default(),
+            max_held_packets: 1024,
+            max_held_octets: 1 << 20,
+            max_held_messages: 4096,
+            send_ahead: Duration::ZERO,
+            max_schedule_ahead: Duration::from_secs(3600),
+            pacing: None,
+            announce_limit: None,
             packet_budget: PacketBudget::DEFAULT,
             running_status: RunningStatus::default(),
             undefined: UndefinedCommands::default(),
@@ -188,6 +266,11 @@ impl Config {
             enhanced_controllers: false,
             silence_on_leave: true,
         }
+    }
+
+    /// How long packets get for somebody who is paced so.
+    pub(crate) fn packet_of(&self, pacing: Option<Pacing>) -> PacketBudget {
+        pacing.map_or(self.packet_budget, |it| it.packet.min(self.packet_budget))
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
@@ -200,9 +283,10 @@ impl Config {
         if let Some(offset) = self.name.bytes().position(|octet| octet == 0) {
             return Err(ConfigError::NulInName { offset });
         }
-        if self.enhanced_controllers && self.packet_budget < PacketBudget::DEFAULT {
+        let packet = self.packet_of(self.pacing);
+        if self.enhanced_controllers && packet < PacketBudget::DEFAULT {
             return Err(ConfigError::EnhancedBudget {
-                octets: self.packet_budget.get(),
+                octets: packet.get(),
                 min: PacketBudget::DEFAULT.get(),
             });
         }
@@ -229,6 +313,9 @@ impl Config {
             ("max_queued_events", self.max_queued_events),
             ("max_queued_event_octets", self.max_queued_event_octets),
             ("max_queued_answers", self.max_queued_answers),
+            ("max_held_packets", self.max_held_packets),
+            ("max_held_octets", self.max_held_octets),
+            ("max_held_messages", self.max_held_messages),
         ];
         match bounds.into_iter().find(|(_, bound)| *bound == 0) {
             Some((field, _)) => Err(ConfigError::Zero { field }),

@@ -1,5 +1,6 @@
 //! The caller's mistakes. A peer's are counted, see [`crate::SessionStats`].
 
+use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -19,8 +20,9 @@ pub enum SendError {
     },
     /// More is waiting to be sent to this participant than the configuration allows.
     #[error(
-        "{queued} octets are waiting to be sent to {participant} and {needed} more pass the limit of {limit}; \
-         send slower or raise Config::max_queued_octets"
+        "{queued} octets are waiting to be sent to {participant}{} and {needed} more pass the limit of {limit}; \
+         send slower or raise Config::max_queued_octets",
+        Slowly(*bitrate_limit)
     )]
     QueueFull {
         /// Who was meant.
@@ -31,6 +33,21 @@ pub enum SendError {
         needed: usize,
         /// The bound, [`Config::max_queued_octets`](crate::Config::max_queued_octets).
         limit: usize,
+        /// The most that this participant is sent, in bits per second of MIDI, which may be why they
+        /// wait: it asked for that (RL), or it is paced.
+        bitrate_limit: Option<u32>,
+    },
+    /// The message is scheduled too far ahead.
+    #[error(
+        "a message is scheduled {} s ahead and no more than {} s are allowed; send it later or raise \
+         Config::max_schedule_ahead",
+        ahead.as_secs(), max.as_secs()
+    )]
+    TooFarAhead {
+        /// From now to the time of the message.
+        ahead: Duration,
+        /// The bound, [`Config::max_schedule_ahead`](crate::Config::max_schedule_ahead).
+        max: Duration,
     },
     /// F4, F5, F9 and FD are sent only when [`Config::undefined`](crate::Config::undefined) says so.
     #[error(
@@ -52,6 +69,18 @@ pub enum SendError {
         /// The most that fits.
         max: usize,
     },
+}
+
+/// Why octets wait.
+struct Slowly(Option<u32>);
+
+impl fmt::Display for Slowly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(limit) => write!(f, ", which takes no more than {limit} bit/s,"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Why somebody is not invited.

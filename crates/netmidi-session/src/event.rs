@@ -15,12 +15,45 @@ use crate::time::Time;
 use crate::transmit::PairId;
 
 /// Names a participant for as long as the session exists; never used twice.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ParticipantId(pub(crate) u64);
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ParticipantId(u64);
+
+impl ParticipantId {
+    /// The least and the greatest that there can be.
+    pub(crate) const BOUNDS: (Self, Self) = (Self(0), Self(u64::MAX));
+
+    /// The lower bits are the slot where the participant is, the rest counts those who joined: so
+    /// ids stand in the order of joining. A million of these a second last for twelve days.
+    const SLOT_BITS: u32 = 24;
+    /// So many participants can be told apart at the same time.
+    pub(crate) const SLOTS: usize = 1 << Self::SLOT_BITS;
+
+    /// Who joined after `joins` others, in a slot less than [`SLOTS`](Self::SLOTS).
+    pub(crate) const fn new(joins: u64, slot: usize) -> Self {
+        Self((joins << Self::SLOT_BITS) | slot as u64)
+    }
+
+    pub(crate) const fn slot(self) -> usize {
+        self.0 as usize & (Self::SLOTS - 1)
+    }
+
+    /// How many joined before: no two have that in common.
+    const fn number(self) -> u64 {
+        self.0 >> Self::SLOT_BITS
+    }
+}
+
+impl fmt::Debug for ParticipantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ParticipantId")
+            .field(&self.number())
+            .finish()
+    }
+}
 
 impl fmt::Display for ParticipantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "participant {}", self.0)
+        write!(f, "participant {}", self.number())
     }
 }
 
@@ -119,9 +152,13 @@ pub enum Event {
         /// Which request.
         request: RequestId,
     },
-    /// Events of the kinds `Message` and `Lost` were dropped here, because events were not polled
-    /// fast enough.
+    /// Events of the kinds `Message` and `Lost` of a participant were dropped, because events were not
+    /// polled fast enough. The messages that take the application from what it heard last to the true
+    /// state follow, marked [`Origin::Restored`], or [`Origin::Silence`] when the participant leaves.
+    /// System exclusive messages among those dropped are lost.
     Overflow {
+        /// Whose.
+        participant: ParticipantId,
         /// How many.
         dropped: u64,
     },
@@ -136,6 +173,8 @@ pub enum Origin {
     Repaired,
     /// It silences what a participant left on when it left.
     Silence,
+    /// It restores what the application missed because it polled too slowly.
+    Restored,
 }
 
 impl Event {
@@ -190,9 +229,11 @@ impl fmt::Display for LeaveReason {
 
 /// Events that wait to be polled.
 ///
-/// Bounded: when it is full, messages and losses are dropped and counted, and nobody new joins
-/// (see [`is_full`](Self::is_full)). Departures are always kept; there are never more of them than
-/// there were joins.
+/// Bounded: when it is full, nothing more is taken of what a participant plays, and nobody new joins
+/// (see [`is_full`](Self::is_full)). A packet is taken whole or not at all, so there is room for those
+/// events that one packet brings beyond the limit, for what a participant's delay held already, and
+/// for what restores or silences one participant. Departures are always kept; there are never more of
+/// them than there were joins.
 #[derive(Debug)]
 pub(crate) struct EventQueue {
     queue: VecDeque<Event>,
@@ -200,8 +241,8 @@ pub(crate) struct EventQueue {
     /// Data octets that wait, and how many may.
     octets: usize,
     octet_limit: usize,
-    /// Dropped and not reported yet.
-    unreported: u64,
+    /// Participants of whom events were dropped, which is to be made good.
+    behind: VecDeque<ParticipantId>,
     /// Dropped since the session began.
     dropped: u64,
 }
@@ -213,69 +254,46 @@ impl EventQueue {
             limit,
             octets: 0,
             octet_limit,
-            unreported: 0,
+            behind: VecDeque::new(),
             dropped: 0,
         }
     }
 
-    /// Joins and departures.
+    #[inline]
     pub(crate) fn push(&mut self, event: Event) {
-        if !self.is_full() {
-            self.report_overflow();
-        }
+        self.octets += event.data_octets();
         self.queue.push_back(event);
     }
 
-    /// Everything that a participant can cause many of; `octets` is what
-    /// [`data_octets`](Event::data_octets) of the event will be.
-    #[inline]
-    pub(crate) fn push_bounded(&mut self, octets: usize, event: impl FnOnce() -> Event) {
-        self.push_within(self.limit, octets, event);
+    /// An event was not taken.
+    pub(crate) const fn drop_one(&mut self) {
+        self.dropped += 1;
     }
 
-    /// What silences one who leaves: has as much room again, because nothing else will do it. Nobody
-    /// joins while the queue is full, so nobody can fill that room twice.
-    pub(crate) fn push_silence(&mut self, event: impl FnOnce() -> Event) {
-        self.push_within(self.limit.saturating_mul(2), 0, event);
+    /// From now on events of this participant are dropped.
+    pub(crate) fn fall_behind(&mut self, participant: ParticipantId) {
+        self.behind.push_back(participant);
     }
 
-    #[inline]
-    fn push_within(&mut self, limit: usize, octets: usize, event: impl FnOnce() -> Event) {
-        // A limit below one message must let that one through.
-        let too_much = self.octets > 0 && self.octets + octets > self.octet_limit;
-        if self.queue.len() >= limit || (too_much && octets > 0) {
-            self.unreported += 1;
-            self.dropped += 1;
+    /// Whose losses are to be made good next, if there is room for that.
+    pub(crate) fn next_behind(&mut self) -> Option<ParticipantId> {
+        let has_room = self.queue.len() <= self.limit / 2 && self.octets <= self.octet_limit / 2;
+        if has_room {
+            self.behind.pop_front()
         } else {
-            // It may take the queue one past its limit: a limit of 1 must let messages through.
-            self.report_overflow();
-            self.octets += octets;
-            self.queue.push_back(event());
+            None
         }
     }
 
-    /// What was dropped is told in the place where it is missing.
     #[inline]
-    fn report_overflow(&mut self) {
-        if self.unreported > 0 {
-            let dropped = core::mem::take(&mut self.unreported);
-            self.queue.push_back(Event::Overflow { dropped });
-        }
-    }
-
     pub(crate) fn is_full(&self) -> bool {
-        self.queue.len() >= self.limit
+        self.queue.len() >= self.limit || self.octets >= self.octet_limit
     }
 
     pub(crate) fn pop(&mut self) -> Option<Event> {
-        if let Some(event) = self.queue.pop_front() {
-            self.octets -= event.data_octets();
-            return Some(event);
-        }
-        match core::mem::take(&mut self.unreported) {
-            0 => None,
-            dropped => Some(Event::Overflow { dropped }),
-        }
+        let event = self.queue.pop_front()?;
+        self.octets -= event.data_octets();
+        Some(event)
     }
 
     pub(crate) const fn dropped(&self) -> u64 {

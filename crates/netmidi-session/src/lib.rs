@@ -29,7 +29,8 @@
 //! ([`JournalPolicy`]), with receiver feedback (RS) for its own. `docs/journal.md` in the repository
 //! says what is protected and what is not.
 //!
-//! It leaves out, for now: inviting others, bitrate limits and playout delay.
+//! Others are invited with [`Session::invite`], and again whenever they are lost ([`Persistence`]).
+//! When what they play is handed out is a matter of [`Playout`].
 //!
 //! Follows Apple's MIDI Network Driver Protocol, RFC 6295 for the MIDI payload and its journal, and
 //! RFC 3550 for sequence numbers.
@@ -54,24 +55,32 @@ mod invitation;
 mod invitee;
 mod liveness;
 mod outbound;
+mod pacing;
 mod participant;
+mod participants;
+mod playout;
 mod protection;
 mod rng;
 mod sequence;
 mod session;
+mod sounding;
 mod stats;
 mod time;
 mod timer;
 mod transmit;
 
 pub use admission::{Admission, AllowList, Inviter, RequestId, Verdict};
-pub use config::{Config, JournalPolicy, MAX_NAME_OCTETS, SysExPolicy, UndefinedCommands};
+pub use clock_sync::ClockEstimate;
+pub use config::{
+    Config, JournalPolicy, LatePolicy, MAX_NAME_OCTETS, Playout, SysExPolicy, UndefinedCommands,
+};
 pub use error::{ConfigError, DecideError, InviteError, SendError};
 pub use event::{Event, LeaveReason, Origin, ParticipantId, Peer, Role};
 pub use invitee::{InviteeId, InviteeState, MAX_TARGETS, Persistence, Target};
 pub use ipnet::IpNet;
 pub use netmidi_message as message;
 pub use netmidi_wire::{PacketBudget, RunningStatus, Ssrc};
+pub use pacing::{MIN_BITRATE, Pacing};
 pub use session::Session;
 pub use stats::{ParticipantStats, SessionStats};
 pub use time::Time;

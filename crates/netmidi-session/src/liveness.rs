@@ -35,6 +35,8 @@ pub(crate) struct Questions {
     answers: bool,
     /// It has to answer by then, or is gone.
     doubted_until: Option<Time>,
+    /// Nobody asks but for this doubt, and any sign of life ends it: when it began.
+    only_doubt: Option<Time>,
 }
 
 impl Questions {
@@ -46,7 +48,29 @@ impl Questions {
             unanswered: 0,
             answers: false,
             doubted_until: None,
+            only_doubt: None,
         }
+    }
+
+    /// Those to a peer that asks for our clock itself, and that may be gone.
+    pub(crate) fn doubting(now: Time, round_trip: Option<Duration>) -> Self {
+        let mut questions = Self {
+            left: 0,
+            only_doubt: Some(now),
+            ..Self::starting(now)
+        };
+        questions.doubt(now, round_trip);
+        questions
+    }
+
+    /// When the doubt began, if there is nothing else to ask.
+    pub(crate) const fn only_doubt(&self) -> Option<Time> {
+        self.only_doubt
+    }
+
+    /// Whether the peer has to prove now that it is there.
+    pub(crate) const fn is_doubting(&self) -> bool {
+        self.doubted_until.is_some()
     }
 
     /// When the next one is due, or a doubt ends.

@@ -1,14 +1,20 @@
-//! From messages to packets of one participant: queue, packing and journal.
+//! From messages to packets of one participant: queue, schedule, packing and journal.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BinaryHeap, VecDeque};
+use core::cmp::{Ordering, Reverse};
+use core::time::Duration;
 
-use netmidi_message::{BufferTooSmall, ChannelMessage, Message, MessageBuf};
+use netmidi_message::{BufferTooSmall, ChannelMessage, Message, MessageBuf, SysEx};
 use netmidi_wire::{
-    ClockTicks, PacketBudget, PacketWriter, Pushed, RtpHeader, RunningStatus, SeqNum, Ssrc,
+    ClockTicks, PacketBudget, PacketWriter, Pushed, RtpHeader, RtpTimestamp, RunningStatus,
+    SegmentKind, SeqNum, Ssrc, SysExSegment,
 };
 
+use crate::pacing::{Pacer, Pacing};
 use crate::protection::{Protection, Urgency};
-use crate::time::Time;
+use crate::sounding::Sounding;
+use crate::stats::ParticipantStats;
+use crate::time::{Time, WireClock};
 
 /// A journal leaves at least one octet in so many of the budget to the list.
 const LIST_SHARE: usize = 4;
@@ -19,6 +25,8 @@ pub(crate) const fn journal_room(budget: PacketBudget) -> usize {
 
 /// A segment of a system exclusive message shorter than this waits for room in the journal.
 const SHORTEST_SEGMENT: usize = 64;
+/// Data octets for which it is not worth to cut a system exclusive message at the end of a packet.
+const SHORTEST_CUT: usize = 16;
 /// What a segment costs in the list beside its data, where it comes first: head and tail.
 const FRAME: usize = 2;
 /// The longest delta time.
@@ -30,31 +38,92 @@ const BEFORE_LIST: usize = RtpHeader::LEN + 2;
 /// [`Config::max_queued_octets`](crate::Config::max_queued_octets).
 const OVERHEAD: usize = size_of::<Queued>();
 
-/// A message and when it was sent, on our clock.
+/// A message and when it sounds, on our clock.
 #[derive(Debug)]
 struct Queued {
-    at: ClockTicks,
+    at: Time,
+    /// Among those of one time, which was sent first.
+    order: u64,
     message: MessageBuf,
 }
+
+impl Queued {
+    const fn key(&self) -> (Time, u64) {
+        (self.at, self.order)
+    }
+}
+
+impl Ord for Queued {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for Queued {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Queued {}
 
 /// What goes to one participant.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     seq: SeqNum,
+    clock: WireClock,
     /// Of the last command sent: a packet must not begin before it (RFC 6295 §3.3). All 64 bits of
     /// our clock: half of 32 are over in 60 hours, and a silence may last longer.
     latest: ClockTicks,
+    /// What goes out as soon as it may, in the order of its times.
     queue: VecDeque<Queued>,
+    /// What waits for its time, the earliest first; it is taken into the queue no sooner than it
+    /// goes out, so that what is sent in the meantime can go before it.
+    scheduled: BinaryHeap<Reverse<Queued>>,
+    /// So long before its time a scheduled message goes out.
+    ahead: Duration,
+    /// How many messages there have been.
+    count: u64,
     /// Data octets of the first message that are sent already.
     taken: usize,
+    /// The rest of the first message is not sent, and the receiver is told so.
+    cancelling: bool,
     /// Octets that wait, with their overhead.
     octets: usize,
+    sounding: Sounding,
+    pacer: Pacer,
+    /// The limit holds the first message back.
+    paced: Option<Paced>,
+    counters: Counters,
     /// System exclusive data is held back until the journal has room for it, or this moment.
     stalled_until: Option<Time>,
     /// How often in a row that moment came first.
     given_up: u32,
     /// Packets that may take system exclusive data unprotected.
     unprotected: u32,
+}
+
+/// A wait for the bitrate limit.
+#[derive(Clone, Copy, Debug)]
+struct Paced {
+    since: Time,
+    until: Time,
+}
+
+/// What is counted where it happens.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counters {
+    scheduled_dropped: u64,
+    paced_dropped: u64,
+    midi_octets: u64,
+    waits: u64,
+    waited: Duration,
 }
 
 /// What one packet carried.
@@ -84,14 +153,29 @@ pub(crate) struct Draft<'a> {
 }
 
 impl Outbound {
-    /// `seq` is the number of the first packet.
-    pub(crate) const fn new(seq: SeqNum) -> Self {
+    /// `seq` is the number of the first packet, `clock` what timestamps show; scheduled messages go
+    /// out `ahead` of their time.
+    pub(crate) fn new(
+        seq: SeqNum,
+        clock: WireClock,
+        ahead: Duration,
+        pacing: Option<Pacing>,
+    ) -> Self {
         Self {
             seq,
+            clock,
             latest: ClockTicks(0),
             queue: VecDeque::new(),
+            scheduled: BinaryHeap::new(),
+            ahead,
+            count: 0,
             taken: 0,
+            cancelling: false,
             octets: 0,
+            sounding: Sounding::default(),
+            pacer: Pacer::new(pacing),
+            paced: None,
+            counters: Counters::default(),
             stalled_until: None,
             given_up: 0,
             unprotected: 0,
@@ -99,17 +183,28 @@ impl Outbound {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.is_empty() && self.scheduled.is_empty()
     }
 
     /// Whether something can go out now.
-    pub(crate) fn is_sendable(&self) -> bool {
-        !self.queue.is_empty() && self.stalled_until.is_none()
+    pub(crate) fn is_sendable(&self, now: Time) -> bool {
+        (!self.queue.is_empty() || self.due().is_some_and(|due| due <= now))
+            && self.stalled_until.is_none()
+            && self.paced.is_none_or(|paced| paced.until <= now)
     }
 
-    /// Until when system exclusive data is held back.
-    pub(crate) const fn stalled_until(&self) -> Option<Time> {
-        self.stalled_until
+    /// When something can go out next that cannot now.
+    pub(crate) fn wakes_at(&self, now: Time) -> Option<Time> {
+        let paced = self.paced.map(|paced| paced.until);
+        // What is due already waits for its turn, not for its time.
+        let [due, paced] = [self.due(), paced].map(|at| at.filter(|at| *at > now));
+        [self.stalled_until, due, paced].into_iter().flatten().min()
+    }
+
+    /// When the next of the scheduled messages goes out.
+    fn due(&self) -> Option<Time> {
+        let Reverse(next) = self.scheduled.peek()?;
+        Some(next.at - self.ahead)
     }
 
     /// There may be room for system exclusive data now.
@@ -130,10 +225,38 @@ impl Outbound {
         }
     }
 
-    /// System exclusive data waits no more.
-    pub(crate) const fn hurry(&mut self) {
+    /// System exclusive data waits no more for the journal; and if the bitrate limit would not let all
+    /// out before `end`, only what ends what sounds goes out, and the rest is dropped.
+    pub(crate) fn hurry(&mut self, now: Time, end: Time) {
         self.stalled_until = None;
         self.unprotected = u32::MAX;
+        let scheduled = self.scheduled.iter().map(|Reverse(queued)| queued);
+        let messages = self.queue.iter().chain(scheduled);
+        let octets: usize = messages
+            .map(|it| it.message.as_message().encoded_len())
+            .sum();
+        self.pacer.refill(now);
+        if self.pacer.ready_at(octets.saturating_sub(self.taken)) > end {
+            self.cancelling = self.taken > 0;
+            let begun = usize::from(self.cancelling);
+            let scheduled = self.scheduled.drain().map(|Reverse(queued)| queued);
+            self.queue.extend(scheduled);
+            let mut sounding = self.sounding.clone();
+            let (mut index, mut octets, mut dropped) = (0, 0, 0);
+            self.queue.retain(|queued| {
+                let message = queued.message.as_message();
+                let keep = index < begun || sounding.end(&message);
+                index += 1;
+                if !keep {
+                    octets += Self::cost(&message);
+                    dropped += 1;
+                }
+                keep
+            });
+            self.octets -= octets;
+            self.counters.paced_dropped += dropped;
+            self.end_wait(now);
+        }
     }
 
     /// The number of the next packet.
@@ -152,11 +275,216 @@ impl Outbound {
     }
 
     pub(crate) fn push(&mut self, now: Time, message: Message<'_>) {
+        self.put_back(now);
+        let queued = self.take_in(now, message);
+        self.queue.push_back(queued);
+    }
+
+    /// The message goes out when its time comes, `ahead` of it.
+    pub(crate) fn schedule(&mut self, at: Time, message: Message<'_>) {
+        let queued = self.take_in(at, message);
+        self.scheduled.push(Reverse(queued));
+    }
+
+    fn take_in(&mut self, at: Time, message: Message<'_>) -> Queued {
         self.octets += Self::cost(&message);
-        self.queue.push_back(Queued {
-            at: now.to_ticks(),
+        self.count += 1;
+        Queued {
+            at,
+            order: self.count,
             message: message.to_buf(),
+        }
+    }
+
+    /// Drops what is scheduled for later than `now`, and returns how many messages that were. What
+    /// ends a note that sounds by then, or lets go its pedal, is sent now instead, the first for each.
+    pub(crate) fn cancel_scheduled(&mut self, now: Time) -> usize {
+        self.put_back(now);
+        let mut later = core::mem::take(&mut self.scheduled).into_vec();
+        later.sort_unstable_by_key(|Reverse(queued)| queued.key());
+        let due = later.partition_point(|Reverse(queued)| queued.at <= now);
+        // What goes out before, in the order in which it does.
+        let mut sounding = self.sounding.clone();
+        let mut queue = self.queue.iter().peekable();
+        for Reverse(queued) in later.iter().take(due) {
+            while let Some(before) = queue.next_if(|it| *it < queued) {
+                sounding.observe(&before.message.as_message());
+            }
+            sounding.observe(&queued.message.as_message());
+        }
+        queue.for_each(|queued| sounding.observe(&queued.message.as_message()));
+        let (mut index, mut octets, mut dropped) = (0, 0, 0);
+        later.retain_mut(|Reverse(queued)| {
+            index += 1;
+            let message = queued.message.as_message();
+            if index > due {
+                if !sounding.end(&message) {
+                    octets += Self::cost(&message);
+                    dropped += 1;
+                    return false;
+                }
+                queued.at = now;
+                self.count += 1;
+                queued.order = self.count;
+            }
+            true
         });
+        self.octets -= octets;
+        self.counters.scheduled_dropped += dropped as u64;
+        self.scheduled = later.into();
+        dropped
+    }
+
+    /// Takes the next scheduled message into the queue if it goes out now and before what is there.
+    fn take_due(&mut self, now: Time) {
+        if self.taken > 0 || self.due().is_none_or(|due| due > now) {
+            return;
+        }
+        let is_next = match (self.scheduled.peek(), self.queue.front()) {
+            (Some(Reverse(next)), Some(first)) => next < first,
+            _ => true,
+        };
+        if is_next && let Some(Reverse(next)) = self.scheduled.pop() {
+            self.queue.push_front(next);
+        }
+    }
+
+    /// One that was taken into the queue ahead of its time and has not gone out waits again.
+    fn put_back(&mut self, now: Time) {
+        let is_ahead = self.queue.front().is_some_and(|first| first.at > now);
+        if is_ahead
+            && self.taken == 0
+            && let Some(first) = self.queue.pop_front()
+        {
+            self.scheduled.push(Reverse(first));
+            // It was what waited.
+            self.stalled_until = None;
+            self.end_wait(now);
+        }
+    }
+
+    /// The peer asked for no more MIDI than this; 0 is no limit.
+    pub(crate) fn set_bitrate_limit(&mut self, now: Time, bits_per_second: u32) {
+        if self.pacer.ask(now, bits_per_second) {
+            self.end_wait(now);
+        }
+    }
+
+    pub(crate) fn set_pacing(&mut self, now: Time, pacing: Option<Pacing>) {
+        if self.pacer.set_pacing(now, pacing) {
+            self.end_wait(now);
+        }
+    }
+
+    /// The bitrate limit in force.
+    pub(crate) const fn bitrate_limit(&self) -> Option<u32> {
+        self.pacer.limit()
+    }
+
+    /// How long packets may get.
+    pub(crate) fn packet_budget(&self, most: PacketBudget) -> PacketBudget {
+        most.min(self.pacer.packet())
+    }
+
+    /// Adds what is counted here.
+    pub(crate) const fn count(&self, stats: &mut ParticipantStats) {
+        let Counters {
+            scheduled_dropped,
+            paced_dropped,
+            midi_octets,
+            waits,
+            waited,
+        } = self.counters;
+        stats.scheduled_dropped = scheduled_dropped;
+        stats.paced_dropped = paced_dropped;
+        stats.midi_octets_sent = midi_octets;
+        stats.pacing_waits = waits;
+        stats.pacing_waited = waited;
+        stats.bitrate_limit = self.pacer.limit();
+    }
+
+    /// The limit holds the first message back no more, or for another time.
+    fn end_wait(&mut self, now: Time) {
+        if let Some(paced) = self.paced.take() {
+            self.counters.waited += now.since(paced.since);
+        }
+    }
+
+    /// The limit does not let the first message go: waits until it does, and lets some of those that
+    /// follow go as well.
+    fn wait(&mut self, now: Time) {
+        let chunk = self.pacer.chunk();
+        let mut taken = self.taken;
+        let mut octets = 0;
+        let mut least = 0;
+        for queued in &self.queue {
+            let message = queued.message.as_message();
+            if octets == 0 {
+                least = self.least(&message);
+            }
+            octets += octets_left(&message, taken);
+            taken = 0;
+            if octets >= chunk {
+                break;
+            }
+        }
+        if self.paced.is_none() {
+            self.counters.waits += 1;
+        }
+        self.paced = Some(Paced {
+            since: self.paced.map_or(now, |paced| paced.since),
+            until: self.pacer.ready_at(least.max(octets.min(chunk))),
+        });
+    }
+
+    /// How many octets the limit must allow for the first message, or a part of it, to go.
+    fn least(&self, first: &Message<'_>) -> usize {
+        let most = match first {
+            Message::SysEx(_) => self.pacer.chunk(),
+            _ => self.pacer.burst(),
+        };
+        octets_left(first, self.taken).min(most)
+    }
+
+    fn is_allowed(&self, first: &Message<'_>) -> bool {
+        self.pacer
+            .allowance()
+            .is_none_or(|allowance| allowance >= self.least(first))
+    }
+
+    /// Adds as much of the first message, a system exclusive one, as packet and limit allow.
+    fn push_sysex(
+        &self,
+        writer: &mut PacketWriter<'_>,
+        at: RtpTimestamp,
+        sysex: SysEx<'_>,
+    ) -> Pushed {
+        let message = sysex.into();
+        let allowance = self.pacer.allowance().unwrap_or(usize::MAX);
+        if octets_left(&message, self.taken) <= allowance {
+            return writer.push(at, message, self.taken);
+        }
+        let left = sysex.data().get(self.taken..).unwrap_or_default();
+        let (kind, head) = match self.taken {
+            0 => (SegmentKind::First, 1),
+            _ => (SegmentKind::Middle, 0),
+        };
+        let room = writer.room().saturating_sub(FRAME + LONGEST_DELTA);
+        let take = room
+            .min(allowance.saturating_sub(head))
+            .min(left.len().saturating_sub(1));
+        if take < SHORTEST_CUT && !writer.is_empty() {
+            return Pushed::Full;
+        }
+        let segment = left
+            .get(..take)
+            .and_then(|data| SysExSegment::new(kind, data));
+        match segment.map(|segment| writer.push_segment(at, segment)) {
+            Some(Pushed::Whole) => Pushed::Part {
+                taken: self.taken + take,
+            },
+            _ => Pushed::Full,
+        }
     }
 
     /// Writes the next packet: as many of the waiting messages as the budget holds beside the
@@ -170,11 +498,17 @@ impl Outbound {
         draft: &mut Draft<'_>,
         protection: &mut Protection,
     ) -> Result<Option<Emitted>, BufferTooSmall> {
+        self.take_due(now);
         let Some(first) = self.queue.front() else {
             return Ok(None);
         };
-        let start = first.at.max(self.latest);
+        let start = self.clock.ticks(first.at).max(self.latest);
         let first = first.message.as_message();
+        self.pacer.refill(now);
+        if !self.cancelling && !self.is_allowed(&first) {
+            self.wait(now);
+            return Ok(None);
+        }
         let cap = match self.segment_cap(&first, protection) {
             Some(0) if self.unprotected > 0 => {
                 self.unprotected -= 1;
@@ -194,7 +528,8 @@ impl Outbound {
             Message::Undefined(message) => message.encoded_len() + FRAME + LONGEST_DELTA,
             _ => 0,
         };
-        let budget = draft.budget.get();
+        let packet = self.packet_budget(draft.budget);
+        let budget = packet.get();
         let room = budget.saturating_sub(BEFORE_LIST + list.max(budget / LIST_SHARE));
         let journal = draft.journal.get_mut(..room).unwrap_or_default();
         let written = protection.write(start.to_rtp(), journal);
@@ -203,24 +538,56 @@ impl Outbound {
 
         let header = RtpHeader::midi(self.seq, start.to_rtp(), draft.ssrc);
         let mut writer =
-            PacketWriter::new(draft.out, draft.budget, &header)?.with_running_status(draft.running);
+            PacketWriter::new(draft.out, packet, &header)?.with_running_status(draft.running);
         let spare = cap.map_or(0, |cap| {
             (budget - BEFORE_LIST - len).saturating_sub(cap + FRAME)
         });
         writer.reserve(len + spare)?;
         let mut messages = 0;
         let mut urgency = Urgency::Ordinary;
-        while let Some(queued) = self.queue.front() {
-            let at = queued.at.max(self.latest);
+        let mut waits = false;
+        loop {
+            self.take_due(now);
+            let Some(queued) = self.queue.front() else {
+                break;
+            };
+            let at = self.clock.ticks(queued.at).max(self.latest);
             let message = queued.message.as_message();
+            if self.cancelling {
+                if !cancel(&mut writer, at.to_rtp()) {
+                    break;
+                }
+                self.latest = at;
+                self.cancelling = false;
+                if let Some(recorder) = protection.recorder() {
+                    recorder.cancel_sysex();
+                }
+                self.pacer.spend(1);
+                self.counters.midi_octets += 1;
+                self.counters.paced_dropped += 1;
+                self.drop_first();
+                continue;
+            }
+            if !self.is_allowed(&message) {
+                waits = true;
+                break;
+            }
             if !writer.is_empty() && self.segment_cap(&message, protection).is_some() {
                 // It begins a packet of its own, of which the length is known.
                 break;
             }
-            match writer.push(at.to_rtp(), message, self.taken) {
+            let pushed = match message {
+                Message::SysEx(sysex) => self.push_sysex(&mut writer, at.to_rtp(), sysex),
+                _ => writer.push(at.to_rtp(), message, 0),
+            };
+            match pushed {
                 Pushed::Whole => {
                     self.latest = at;
                     messages += 1;
+                    let octets = octets_left(&message, self.taken);
+                    self.pacer.spend(octets);
+                    self.counters.midi_octets += octets as u64;
+                    self.sounding.observe(&message);
                     if let Some(recorder) = protection.recorder() {
                         match message {
                             Message::SysEx(sysex) if self.taken > 0 => {
@@ -238,6 +605,9 @@ impl Outbound {
                 }
                 Pushed::Part { taken } => {
                     self.latest = at;
+                    let octets = taken - self.taken + usize::from(self.taken == 0);
+                    self.pacer.spend(octets);
+                    self.counters.midi_octets += octets as u64;
                     if let (Some(recorder), Message::SysEx(sysex)) =
                         (protection.recorder(), message)
                     {
@@ -256,6 +626,10 @@ impl Outbound {
         }
         if writer.is_empty() {
             return Ok(None);
+        }
+        self.end_wait(now);
+        if waits {
+            self.wait(now);
         }
         let emitted = Emitted {
             len: writer.finish_with_journal(|to| copy(journal, to)),
@@ -276,15 +650,16 @@ impl Outbound {
         draft: &mut Draft<'_>,
         protection: &mut Protection,
     ) -> Result<Option<Emitted>, BufferTooSmall> {
-        let start = now.to_ticks().max(self.latest);
-        let room = draft.budget.get() - BEFORE_LIST;
+        let start = self.clock.ticks(now).max(self.latest);
+        let packet = self.packet_budget(draft.budget);
+        let room = packet.get() - BEFORE_LIST;
         let journal = draft.journal.get_mut(..room).unwrap_or_default();
         let Some(written) = protection.write(start.to_rtp(), journal) else {
             protection.guarded(now);
             return Ok(None);
         };
         let header = RtpHeader::midi(self.seq, start.to_rtp(), draft.ssrc);
-        let writer = PacketWriter::new(draft.out, draft.budget, &header)?;
+        let writer = PacketWriter::new(draft.out, packet, &header)?;
         let journal = draft.journal.get(..written.len).unwrap_or_default();
         let emitted = Emitted {
             len: writer.finish_with_journal(|to| copy(journal, to)),
@@ -321,6 +696,20 @@ impl Outbound {
             self.octets -= Self::cost(&queued.message.as_message());
         }
     }
+}
+
+/// Octets of MIDI that a message is on a DIN plug, without the data of which `taken` octets went out.
+fn octets_left(message: &Message<'_>, taken: usize) -> usize {
+    match message {
+        Message::SysEx(_) if taken > 0 => (message.encoded_len() - 1).saturating_sub(taken),
+        _ => message.encoded_len(),
+    }
+}
+
+/// Tells the receiver that the rest of a system exclusive message will not come.
+fn cancel(writer: &mut PacketWriter<'_>, at: RtpTimestamp) -> bool {
+    SysExSegment::new(SegmentKind::Cancel, &[])
+        .is_some_and(|segment| writer.push_segment(at, segment) == Pushed::Whole)
 }
 
 /// Whether a message should be guarded at once: a lost note is worth playing only for a short time.
@@ -371,7 +760,8 @@ mod tests {
 
     #[test]
     fn messages_sent_before_a_poll_share_a_packet() {
-        let mut outbound = Outbound::new(SeqNum(65535));
+        let clock = WireClock::new(ClockTicks(0));
+        let mut outbound = Outbound::new(SeqNum(65535), clock, Duration::ZERO, None);
         let note = ChannelMessage::note_on(Channel::C1, Note::MIDDLE_C, U7::MAX);
         outbound.push(Time::from_millis(1), note.into());
         outbound.push(Time::from_millis(3), note.into());
@@ -390,7 +780,8 @@ mod tests {
     #[test]
     fn a_large_sysex_is_spread_over_packets() {
         let data: Vec<u8> = (0..5000u16).map(|n| (n % 128) as u8).collect();
-        let mut outbound = Outbound::new(SeqNum(0));
+        let clock = WireClock::new(ClockTicks(0));
+        let mut outbound = Outbound::new(SeqNum(0), clock, Duration::ZERO, None);
         outbound.push(Time::ZERO, SysEx::new(&data).unwrap().into());
         let mut joined = Vec::new();
         let mut packets = 0;

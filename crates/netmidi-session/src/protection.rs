@@ -35,6 +35,9 @@ const MAX_GUARDS_UNHEARD: u8 = 5;
 const MAX_GUARDS: u8 = 60;
 /// Introductions at most.
 const MAX_INTRODUCTIONS: u8 = 5;
+/// A participant to whom nothing has been sent for so long, and who has acknowledged all or will
+/// not, needs no memory for more.
+const REST: Duration = Duration::from_secs(10);
 /// How long system exclusive data waits for room in the history: this long at least, and longer
 /// where acknowledgements take longer.
 const SHORTEST_STALL: Duration = Duration::from_millis(100);
@@ -130,7 +133,7 @@ impl Protection {
             how.enhanced = config.enhanced_controllers;
             how.sysex_octets = how
                 .sysex_octets
-                .min(journal_room(config.packet_budget) * 3 / 5);
+                .min(journal_room(config.packet_of(config.pacing)) * 3 / 5);
             self.recorder = Some(Box::new(Recorder::new(how, next)));
             self.acknowledging = false;
         }
@@ -278,6 +281,16 @@ impl Protection {
         }
         self.end_guard_if_idle();
         Answer::News
+    }
+
+    /// A moment at which nothing else is to be done, as it comes every few seconds.
+    pub(crate) fn rest(&mut self, now: Time) {
+        if let Some(recorder) = &mut self.recorder
+            && self.guard.due.is_none()
+            && now.since(self.guard.since) >= REST
+        {
+            recorder.shrink();
+        }
     }
 
     /// How long to wait for room before system exclusive data is sent that the journal cannot

@@ -28,6 +28,11 @@ impl Rng {
         (self.next() >> 48) as u16
     }
 
+    /// Any 44-bit number.
+    pub(crate) const fn u44(&mut self) -> u64 {
+        self.next() >> 20
+    }
+
     /// Any 32-bit number but 0, which some peers send for "none".
     pub(crate) const fn nonzero_u32(&mut self) -> u32 {
         loop {

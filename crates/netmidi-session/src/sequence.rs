@@ -61,7 +61,25 @@ impl Stream {
     }
 }
 
+/// Whether a packet belongs before another one of its stream: its number is smaller, by no more than
+/// packets are reordered, and it was not sent later.
+pub(crate) fn is_before(
+    (seq, timestamp): (SeqNum, RtpTimestamp),
+    (other, other_timestamp): (SeqNum, RtpTimestamp),
+) -> bool {
+    (MAX_MISORDER + 1..0).contains(&seq.distance_from(other))
+        && timestamp.distance_from(other_timestamp) <= 0
+}
+
 impl SeqTracker {
+    /// Whether a packet is of no use any more where it belongs: it, or a later one, was here.
+    pub(crate) fn is_past(&self, seq: SeqNum, timestamp: RtpTimestamp) -> bool {
+        self.stream.is_some_and(|stream| {
+            (seq, timestamp) == (stream.highest, stream.timestamp)
+                || is_before((seq, timestamp), (stream.highest, stream.timestamp))
+        })
+    }
+
     /// Takes note of a packet and tells where it stands (RFC 3550 Appendix A.1).
     pub(crate) fn observe(&mut self, seq: SeqNum, timestamp: RtpTimestamp) -> Arrival {
         let Some(stream) = &mut self.stream else {

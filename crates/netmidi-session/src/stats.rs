@@ -1,5 +1,7 @@
 //! Counters for the operator.
 
+use core::time::Duration;
+
 /// What a session saw that belongs to no participant.
 ///
 /// A datagram that is not a participant's own, or not taken as such, is counted once among the
@@ -132,6 +134,20 @@ pub struct ParticipantStats {
     pub sysex_dropped: u64,
     /// Messages whose time was too far away to be believed; delivered as due now.
     pub implausible_time: u64,
+    /// How unevenly packets arrive: the interarrival jitter of RFC 3550 §6.4.1, in microseconds, as
+    /// it is now. It compares times of arrival with those of sending, so a sender that schedules
+    /// ahead has more than its network.
+    pub jitter_micros: u64,
+    /// The playout delay of the last packet, in microseconds after its time of sending
+    /// ([`Playout`](crate::Playout)).
+    pub playout_delay_micros: u64,
+    /// Messages that arrived after they should have been played, where there is a playout delay.
+    pub overdue: u64,
+    /// Note-ons that were dropped because they were too late ([`LatePolicy`](crate::LatePolicy)).
+    pub overdue_dropped: u64,
+    /// Packets that were taken and messages that were played before their time, because more waited
+    /// than the configuration allows.
+    pub played_early: u64,
     /// Clock exchanges that were completed.
     pub clock_exchanges: u64,
     /// Packets with a recovery journal.
@@ -142,6 +158,11 @@ pub struct ParticipantStats {
     pub uncovered_losses: u64,
     /// Messages delivered to put right what lost packets did.
     pub messages_repaired: u64,
+    /// Messages that restored the state of an application that had missed some
+    /// ([`Event::Overflow`](crate::Event::Overflow)).
+    pub messages_restored: u64,
+    /// System exclusive messages that an application missed for good, because it polled too slowly.
+    pub sysex_missed: u64,
     /// Lost note-ons that were too old to be played when the loss showed.
     pub notes_skipped: u64,
     /// System exclusive messages that were lost for good.
@@ -167,6 +188,19 @@ pub struct ParticipantStats {
     pub feedback_ignored: u64,
     /// Receiver feedback packets.
     pub feedback_received: u64,
-    /// Bitrate limits.
+    /// Bitrate limits (RL).
     pub bitrate_limits_received: u64,
+    /// The limit that is kept to, in bits of MIDI per second at ten bits an octet: the smaller of the
+    /// one received and our own pacing.
+    pub bitrate_limit: Option<u32>,
+    /// Octets of MIDI sent, as they are on a DIN plug without running status; journals not counted.
+    pub midi_octets_sent: u64,
+    /// Times that MIDI had to wait for the limit.
+    pub pacing_waits: u64,
+    /// How long it waited, all together.
+    pub pacing_waited: Duration,
+    /// Messages that were dropped because we left and the limit would not have let them out in time.
+    pub paced_dropped: u64,
+    /// Scheduled messages that were dropped because we left or took them back.
+    pub scheduled_dropped: u64,
 }

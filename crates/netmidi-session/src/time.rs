@@ -6,6 +6,8 @@ use core::time::Duration;
 
 use netmidi_wire::ClockTicks;
 
+use crate::rng::Rng;
+
 /// A moment, in microseconds since an epoch that the caller chose.
 ///
 /// The core never reads a clock: every `Time` comes in as an argument. Times of one session must
@@ -49,15 +51,32 @@ impl Time {
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
+}
 
-    /// This moment on our AppleMIDI clock, in ticks of 100 µs.
-    pub(crate) const fn to_ticks(self) -> ClockTicks {
-        ClockTicks(self.0 / MICROS_PER_TICK)
+/// Our AppleMIDI clock: what our timestamps show, in clock exchanges and, its low 32 bits, in RTP
+/// packets.
+///
+/// It begins anywhere (RFC 3550 §5.1), so that nobody can guess what it shows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WireClock {
+    /// What it shows at the caller's epoch.
+    origin: ClockTicks,
+}
+
+impl WireClock {
+    pub(crate) const fn new(origin: ClockTicks) -> Self {
+        Self { origin }
     }
 
-    /// The beginning of a tick of our AppleMIDI clock.
-    pub(crate) const fn from_ticks(ticks: ClockTicks) -> Self {
-        Self(ticks.0.saturating_mul(MICROS_PER_TICK))
+    /// A clock that begins somewhere in 44 bits: no further than clocks that count from 1970, which
+    /// every peer can read, and far from the end of 64 bits.
+    pub(crate) const fn random(rng: &mut Rng) -> Self {
+        Self::new(ClockTicks(rng.u44()))
+    }
+
+    /// What it shows at a moment: the tick of 100 µs that has begun.
+    pub(crate) const fn ticks(self, at: Time) -> ClockTicks {
+        ClockTicks(self.origin.0.wrapping_add(at.0 / MICROS_PER_TICK))
     }
 }
 
@@ -89,6 +108,7 @@ impl Sub<Duration> for Time {
 #[cfg(test)]
 mod tests {
     use alloc::string::ToString;
+    use alloc::vec::Vec;
 
     use super::*;
 
@@ -110,11 +130,21 @@ mod tests {
 
     #[test]
     fn a_tick_is_a_hundred_microseconds() {
-        assert_eq!(Time::from_millis(250).to_ticks(), ClockTicks(2500));
-        assert_eq!(Time::from_ticks(ClockTicks(2500)), Time::from_millis(250));
-        assert_eq!(
-            Time::from_micros(u64::MAX / 2).to_ticks().to_rtp().0,
-            ((u64::MAX / 200) & 0xFFFF_FFFF) as u32
-        );
+        let clock = WireClock::new(ClockTicks(7));
+        assert_eq!(clock.ticks(Time::ZERO), ClockTicks(7));
+        assert_eq!(clock.ticks(Time::from_micros(250_099)), ClockTicks(2507));
+        let late = clock.ticks(Time::from_micros(u64::MAX)).to_rtp().0;
+        assert_eq!(late, ((u64::MAX / 100 + 7) & 0xFFFF_FFFF) as u32);
+    }
+
+    #[test]
+    fn every_session_begins_elsewhere() {
+        let origin = |seed| WireClock::random(&mut Rng::new(seed)).ticks(Time::ZERO).0;
+        let origins: Vec<u64> = (0..1000).map(origin).collect();
+        assert!(origins.iter().all(|it| it >> 44 == 0));
+        for bit in 0..44 {
+            let set = origins.iter().filter(|it| *it >> bit & 1 == 1).count();
+            assert!((400..600).contains(&set), "bit {bit}: {set} of 1000");
+        }
     }
 }

@@ -21,8 +21,8 @@ pub(crate) enum Timer {
     /// Not moved with every packet: when it comes due it looks at when the participant was heard
     /// last and sets itself again.
     Silence(ParticipantId),
-    /// Something is due to this participant: a guard packet, feedback, or system exclusive data that
-    /// has waited long enough.
+    /// Something is due to this participant: a guard packet, feedback, a scheduled message, what the
+    /// bitrate limit held back, or system exclusive data that has waited long enough.
     ///
     /// Like `Silence` it is not moved with every packet: it stands in the table no later than what
     /// comes first, and when it comes due too early it is set again.

@@ -163,6 +163,54 @@ fn clock_exchanges_take_no_memory() {
 }
 
 #[test]
+fn a_participant_at_rest_gives_memory_back() {
+    let mut fixture = Fixture::new();
+    let ck0 = fixture.peer.clock(
+        ClockCount::Ck0,
+        [ClockTicks(1), ClockTicks(0), ClockTicks(0)],
+    );
+    let play = |fixture: &mut Fixture, now: Time| {
+        for channel in Channel::all() {
+            for key in (30..60).filter_map(Note::new) {
+                let on = ChannelMessage::note_on(channel, key, U7::MAX);
+                let off = ChannelMessage::note_off(channel, key, U7::MIN);
+                for message in [on, off] {
+                    let id = fixture.id;
+                    fixture.session.send(now, id, message.into()).unwrap();
+                }
+            }
+        }
+        // Guards tell what the first journals left out.
+        for _ in 0..10 {
+            let mut last = None;
+            while fixture.session.poll_transmit(&mut fixture.out).is_some() {
+                if fixture.out[0] == 0x80 {
+                    last = Some(u16::from_be_bytes([fixture.out[2], fixture.out[3]]));
+                }
+            }
+            let Some(last) = last else { break };
+            let feedback = fixture.peer.feedback(SeqNum(last));
+            let (local, from) = (LocalPort::control(PairId(0)), fixture.peer.control);
+            let session = &mut fixture.session;
+            session.handle_datagram(now, local, from, &feedback);
+        }
+        fixture.drain();
+    };
+    play(&mut fixture, Time::from_secs(1));
+    let busy = counting::live();
+    fixture.receive(Time::from_secs(2), &ck0);
+    fixture.drain();
+    assert_eq!(counting::live(), busy, "it may go on");
+    fixture.receive(Time::from_secs(20), &ck0);
+    fixture.drain();
+    let less = busy - counting::live();
+    assert!(less > 16 * 512, "{less}");
+    // And it goes on as before.
+    play(&mut fixture, Time::from_secs(21));
+    assert_eq!(counting::live(), busy);
+}
+
+#[test]
 fn a_sysex_takes_memory_once() {
     let mut fixture = Fixture::new();
     let data = [0x55; 700];

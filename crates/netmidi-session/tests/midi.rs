@@ -12,7 +12,7 @@ use netmidi_session::{
     RunningStatus, SendError, Session, Time, UndefinedCommands,
 };
 use netmidi_testkit::{ScriptedPeer, events, from_hex, to_hex, transmits};
-use netmidi_wire::{RtpHeader, RtpTimestamp};
+use netmidi_wire::{ClockCount, ClockTicks, RtpHeader, RtpTimestamp};
 use proptest::prelude::*;
 
 fn joined_with(change: impl FnOnce(&mut Config)) -> (Session, ScriptedPeer, ParticipantId) {
@@ -286,6 +286,10 @@ fn a_packet_is_exactly_what_peers_expect() {
     let (mut session, peer, id) = joined();
     peer.synchronise(&mut session, Time::ZERO);
     let note = Message::parse(&[0x90, 60, 100]).unwrap();
+    let ck0 = peer.clock(ClockCount::Ck0, [ClockTicks(1); 3]);
+    let local = LocalPort::data(PairId(0));
+    session.handle_datagram(Time::from_micros(12_345_600), local, peer.data, &ck0);
+    let (_, ck1) = transmits(&mut session).remove(0);
     session
         .send(Time::from_micros(12_345_600), id, note)
         .unwrap();
@@ -297,7 +301,7 @@ fn a_packet_is_exactly_what_peers_expect() {
     let packet = &sent[0].1;
     // V=2, no padding, extension or CSRC; M=0, payload type 97.
     assert_eq!(packet[..2], [0x80, 0x61]);
-    assert_eq!(packet[4..8], 123_456u32.to_be_bytes());
+    assert_eq!(packet[4..8], ck1[24..28], "the low half of our clock");
     assert_eq!(packet[8..12], session.ssrc().0.to_be_bytes());
     // B=0, J=0, Z=0, P=0; every command with its status.
     assert_eq!(to_hex(&packet[12..]), "07903c6402903c64");
@@ -337,20 +341,37 @@ fn a_queue_that_does_not_drain_is_bounded() {
 
 #[test]
 fn an_overflow_of_events_is_told() {
-    let (mut session, mut peer, _) = joined_with(|config| config.max_queued_events = 3);
-    let note = Message::parse(&[0x90, 60, 100]).unwrap();
-    for _ in 0..5 {
+    let (mut session, mut peer, id) = joined_with(|config| config.max_queued_events = 3);
+    for note in 60..65 {
+        let octets = [0x90, note, 100];
+        let note = Message::parse(&octets).unwrap();
         peer.play(&mut session, Time::ZERO, &[note]);
     }
     let events = events(&mut session);
-    assert_eq!(events.len(), 4);
-    assert_eq!(events[3], Event::Overflow { dropped: 2 });
+    let overflow = Event::Overflow {
+        participant: id,
+        dropped: 2,
+    };
+    assert_eq!(events[3], overflow);
     assert_eq!(session.stats().events_dropped, 2);
+    // The notes that sound and were not told.
+    let restored: Vec<Vec<u8>> = events[4..]
+        .iter()
+        .map(|event| match event {
+            Event::Message {
+                message,
+                origin: Origin::Restored,
+                ..
+            } => message.as_message().to_vec(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(restored, [[0x90, 63, 100], [0x90, 64, 100]]);
 }
 
 #[test]
 fn events_with_much_data_are_bounded_by_their_octets() {
-    let (mut session, mut peer, _) = joined_with(|config| config.max_queued_event_octets = 250);
+    let (mut session, mut peer, id) = joined_with(|config| config.max_queued_event_octets = 250);
     let data = [0x55; 100];
     let dump = Message::from(SysEx::new(&data).unwrap());
     let note = Message::parse(&[0x90, 60, 100]).unwrap();
@@ -359,9 +380,13 @@ fn events_with_much_data_are_bounded_by_their_octets() {
     }
     let events = events(&mut session);
     assert_eq!(events.len(), 5);
-    assert_eq!(events[2], Event::Overflow { dropped: 1 });
-    assert!(matches!(&events[3], Event::Message { message, .. } if *message == note));
-    assert_eq!(events[4], Event::Overflow { dropped: 1 });
+    let overflow = Event::Overflow {
+        participant: id,
+        dropped: 2,
+    };
+    assert_eq!(events[3], overflow);
+    // The dump is lost, the note is not.
+    assert!(matches!(&events[4], Event::Message { message, .. } if *message == note));
     // What was taken makes room; and one message alone is always let through.
     let data = [0x55; 1000];
     peer.play(

@@ -163,12 +163,18 @@ fn a_full_queue_has_room_for_silence() {
     }
     we_leave(&mut stand);
     let heard = stand.heard();
-    // As much room again, and one for what was dropped.
-    let silenced = heard.iter().filter(|it| it.starts_with("Silence")).count();
-    assert!((7..=8).contains(&silenced), "{heard:?}");
-    assert!(heard.contains(&"Overflow 8".to_owned()), "{heard:?}");
-    assert!(heard.contains(&"Left Local".to_owned()), "{heard:?}");
-    assert!(heard.len() <= 2 * 8 + 2, "{heard:?}");
+    // Each note that was told is ended, and no other.
+    let told: Vec<_> = heard.iter().filter(|it| it.starts_with("90")).collect();
+    let silenced: Vec<_> = heard
+        .iter()
+        .filter(|it| it.starts_with("Silence"))
+        .collect();
+    assert_eq!((told.len(), silenced.len()), (8, 8), "{heard:?}");
+    for (told, silenced) in told.iter().zip(&silenced) {
+        assert_eq!(told[2..4], silenced[10..12], "{heard:?}");
+    }
+    assert_eq!(heard[8], "Overflow 8");
+    assert_eq!(heard.last().unwrap(), "Left Local");
 }
 
 #[test]

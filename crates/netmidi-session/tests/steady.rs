@@ -15,7 +15,9 @@ use counting::{allocations, live};
 use duo::{Duo, Passed, studio};
 use netmidi_journal::{Arrival, Form, Journal, Recorder, RecorderConfig, Repairer, RepairerConfig};
 use netmidi_message::{Channel, ChannelMessage, Message, MessageBuf, Note, U7};
-use netmidi_session::{Config, Event, JournalPolicy, LocalPort, Origin, PairId, Session, Time};
+use netmidi_session::{
+    Config, Event, JournalPolicy, LocalPort, Origin, Pacing, PairId, Playout, Session, Time,
+};
 use netmidi_testkit::{ScriptedPeer, piano, transmits};
 use netmidi_wire::{CommandSection, Feedback, RtpTimestamp, SeqNum};
 
@@ -86,6 +88,50 @@ fn a_busy_session_takes_no_memory_per_packet() {
     );
     assert!(heard.losses > 2_000 && heard.repaired > 10_000, "{heard:?}");
     assert_eq!(taken, sysex, "{heard:?}");
+}
+
+/// Packets and messages that wait for their time do so in memory that is there.
+#[test]
+fn a_playout_delay_takes_no_memory_per_packet() {
+    let ms = Duration::from_millis;
+    for playout in [Playout::Fixed(ms(40)), Playout::Adaptive { max: ms(40) }] {
+        let mut duo = Duo::configured(ms(10), &|config| {
+            config.journal = JournalPolicy::Full;
+            config.playout = playout;
+        });
+        duo.lose(20_000);
+        let mut heard = Heard::default();
+        let play = |duo: &mut Duo, heard: &mut Heard, rounds: core::ops::Range<u32>| {
+            for n in rounds {
+                for side in [0, 1] {
+                    for message in studio(n + 7 * side as u32) {
+                        duo.send(side, message.as_message());
+                    }
+                }
+                let now = duo.now + ms(5);
+                duo.run_until(now, &mut |passed| heard.watch(&passed));
+            }
+        };
+        play(&mut duo, &mut heard, 0..5_000);
+        duo.lose(1_000_000);
+        play(&mut duo, &mut heard, 5_000..5_200);
+        duo.lose(20_000);
+        play(&mut duo, &mut heard, 5_200..10_000);
+        let (before, sysex) = (allocations(), heard.sysex);
+        play(&mut duo, &mut heard, 10_000..13_000);
+        let taken = allocations() - before;
+        assert!(
+            heard.played > 250_000 && heard.losses > 300,
+            "{playout:?}: {heard:?}"
+        );
+        let stats = duo.sessions[0].participant_stats(duo.ids[0]).unwrap();
+        assert!(stats.playout_delay_micros >= 10_000, "{stats:?}");
+        assert_eq!(
+            taken,
+            u64::from(heard.sysex - sysex),
+            "{playout:?}: {heard:?}"
+        );
+    }
 }
 
 #[test]
@@ -213,4 +259,53 @@ fn many_peers_take_no_memory_per_packet() {
     let before = allocations();
     (2_000..4_000).for_each(&mut round);
     assert_eq!(allocations() - before, 0);
+}
+
+/// Nor does what waits for its time, or for a bitrate limit.
+#[test]
+fn schedules_and_limits_take_no_memory_per_packet() {
+    let mut config = Config::new("ours");
+    config.journal = JournalPolicy::Full;
+    config.pacing = Some(Pacing::DIN);
+    let mut session = Session::new(config, 1, Time::ZERO).unwrap();
+    let peer = ScriptedPeer::new(1);
+    let id = peer.join(&mut session, Time::ZERO);
+    peer.synchronise(&mut session, Time::ZERO);
+    transmits(&mut session);
+    let mut out = Vec::new();
+    let mut round = |n: u64| {
+        let now = Time::from_millis(1000 + n * 5);
+        session.handle_timeout(now);
+        let key = Note::new((n % 128) as u8).unwrap();
+        let on = ChannelMessage::note_on(Channel::C1, key, U7::MAX);
+        let off = ChannelMessage::note_off(Channel::C1, key, U7::MAX);
+        // 12 octets in 5 ms, of which a DIN plug carries 15; and a chord now and then, which waits.
+        for _ in 0..if n.is_multiple_of(40) { 25 } else { 0 } {
+            session.send(now, id, off.into()).unwrap();
+        }
+        session.send(now, id, on.into()).unwrap();
+        for after in [20, 300, 7] {
+            let at = now + Duration::from_millis(after);
+            session.send_at(now, at, id, off.into()).unwrap();
+        }
+        while let Some(transmit) = session.poll_transmit(&mut out) {
+            if transmit.to == peer.data && !n.is_multiple_of(3) {
+                let seq = SeqNum(u16::from_be_bytes([out[2], out[3]]));
+                let mut report = [0; Feedback::LEN];
+                Feedback::new(peer.ssrc, seq).encode(&mut report).unwrap();
+                let local = LocalPort::control(PairId(0));
+                session.handle_datagram(now, local, peer.control, &report);
+            }
+        }
+        while session.poll_event().is_some() {}
+        session.participant_stats(id).unwrap()
+    };
+    (0..2_000).for_each(|n| {
+        round(n);
+    });
+    let before = allocations();
+    let stats = (2_000..4_000).map(&mut round).last().unwrap();
+    assert_eq!(allocations() - before, 0);
+    assert!(stats.pacing_waits > 100, "{stats:?}");
+    assert!(stats.messages_sent > 15_000, "{stats:?}");
 }

@@ -17,6 +17,7 @@ mod instrument;
 mod journals;
 mod link;
 mod music;
+mod net;
 mod packets;
 mod pair;
 mod peer;
@@ -39,6 +40,7 @@ pub use journals::{
 };
 pub use link::{Bursts, Link, LinkQuality};
 pub use music::{Played, faders, piano};
+pub use net::{HostId, Kind, Net, Rebound, Sleep, Tally};
 pub use packets::{TimedMessage, pack, rewrite, unpack};
 pub use pair::{Pair, SentPacket, Side, Traffic};
 pub use peer::{ScriptedPeer, Sent, events, transmits};

@@ -159,7 +159,6 @@ impl Pair {
             let mut peer = ScriptedPeer::new(1);
             peer.ssrc = ssrc;
             let participant = peer.join(&mut session, START);
-            peer.synchronise(&mut session, START);
             events(&mut session);
             End {
                 session,
@@ -173,6 +172,17 @@ impl Pair {
                 newest_packet: Vec::new(),
                 overflow: 0,
             }
+        });
+        // Each is told the clock that the packets of the other show.
+        let [mut a, mut b] = ends;
+        let shown = |end: &mut End| {
+            let ticks = end.peer.ask(&mut end.session, START).0;
+            ClockTicks(ticks - START.as_micros() / 100)
+        };
+        (a.peer.clock_ahead, b.peer.clock_ahead) = (shown(&mut b), shown(&mut a));
+        let ends = [a, b].map(|mut end| {
+            end.peer.synchronise(&mut end.session, START);
+            end
         });
         let mut pair = Self {
             ends,
@@ -408,7 +418,7 @@ impl Pair {
         let (now, keep_log) = (self.now, self.keep_log);
         let end = self.end_mut(side);
         let local = LocalPort::data(PairId(0));
-        let ours = ClockTicks(now.as_micros() / 100);
+        let ours = ClockTicks(now.as_micros() / 100 + end.peer.clock_ahead.0);
         let zero = ClockTicks(0);
         let ck0 = end.peer.clock(ClockCount::Ck0, [ours, zero, zero]);
         end.session.handle_datagram(now, local, end.peer.data, &ck0);

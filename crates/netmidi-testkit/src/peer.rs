@@ -87,6 +87,27 @@ impl ScriptedPeer {
     /// # Panics
     /// When the session does not accept, or no participant joins.
     pub fn join(&self, session: &mut Session, now: Time) -> ParticipantId {
+        self.knock(session, now);
+        events(session)
+            .into_iter()
+            .find_map(|event| match event {
+                Event::Joined { participant, peer } if peer.ssrc == self.ssrc => Some(participant),
+                _ => None,
+            })
+            .expect("the peer joined")
+    }
+
+    /// The same, and leaves all events to the test.
+    ///
+    /// # Panics
+    /// When the session does not accept.
+    pub fn join_quietly(&self, session: &mut Session, now: Time) -> ParticipantId {
+        self.knock(session, now);
+        let joined = session.participants().find(|(_, it)| it.ssrc == self.ssrc);
+        joined.expect("the peer joined").0
+    }
+
+    fn knock(&self, session: &mut Session, now: Time) {
         let invitation = self.exchange(ExchangeKind::Invitation);
         for (local, from) in [
             (LocalPort::control(self.pair), self.control),
@@ -107,13 +128,6 @@ impl ScriptedPeer {
                 self.ssrc
             );
         }
-        events(session)
-            .into_iter()
-            .find_map(|event| match event {
-                Event::Joined { participant, peer } if peer.ssrc == self.ssrc => Some(participant),
-                _ => None,
-            })
-            .expect("the peer joined")
     }
 
     /// Goes through one clock exchange, each way taking no time.
@@ -122,6 +136,18 @@ impl ScriptedPeer {
     /// When CK0 is not answered with CK1.
     pub fn synchronise(&self, session: &mut Session, now: Time) {
         let ours = ClockTicks(now.as_micros() / 100 + self.clock_ahead.0);
+        let theirs = self.ask(session, now);
+        let ck2 = self.clock(ClockCount::Ck2, [ours, theirs, ours]);
+        session.handle_datagram(now, LocalPort::data(self.pair), self.data, &ck2);
+    }
+
+    /// Begins a clock exchange. Returns what the session's clock shows now; where that of its
+    /// [`Time`] began is anybody's guess.
+    ///
+    /// # Panics
+    /// When CK0 is not answered with CK1.
+    pub fn ask(&self, session: &mut Session, now: Time) -> ClockTicks {
+        let ours = ClockTicks(now.as_micros() / 100 + self.clock_ahead.0);
         let ck0 = self.clock(ClockCount::Ck0, [ours, ClockTicks(0), ClockTicks(0)]);
         session.handle_datagram(now, LocalPort::data(self.pair), self.data, &ck0);
         let sent = transmits(session);
@@ -129,9 +155,7 @@ impl ScriptedPeer {
             .iter()
             .find(|(_, octets)| octets[2..4] == *b"CK")
             .expect("CK0 is answered");
-        let theirs = ClockTicks(u64::from_be_bytes(ck1[20..28].try_into().unwrap()));
-        let ck2 = self.clock(ClockCount::Ck2, [ours, theirs, ours]);
-        session.handle_datagram(now, LocalPort::data(self.pair), self.data, &ck2);
+        ClockTicks(u64::from_be_bytes(ck1[20..28].try_into().unwrap()))
     }
 
     /// A clock packet.

@@ -2,6 +2,8 @@
 //!
 //! `cargo run --example server -- --help` tells what it can do.
 
+mod show;
+
 use std::error::Error;
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -9,8 +11,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use futures::StreamExt;
-use netmidi::{Endpoint, Event, Handle, JournalPolicy, Origin, Peer};
-use tokio::signal;
+use netmidi::{Endpoint, JournalPolicy};
+
+use show::{journal, show, stop_signal};
 
 /// Accepts RTP-MIDI (AppleMIDI) sessions and prints what is played.
 ///
@@ -37,15 +40,6 @@ struct Options {
     /// `off` is for peers that journals break.
     #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = journal)]
     journal: JournalPolicy,
-}
-
-fn journal(text: &str) -> Result<JournalPolicy, &'static str> {
-    match text {
-        "auto" => Ok(JournalPolicy::Auto),
-        "full" => Ok(JournalPolicy::Full),
-        "off" => Ok(JournalPolicy::Off),
-        _ => Err("write auto, full or off"),
-    }
 }
 
 /// An address in numbers: which interface a name stands for is not for us to guess.
@@ -98,7 +92,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     loop {
         let ended = tokio::select! {
             event = endpoint.next() => match event {
-                Some(event) => show(&mut out, &event, options.echo.then_some(&handle)),
+                Some(event) => show(&mut out, &event, options.echo.then_some(&handle), "server"),
                 None => return Ok(()),
             },
             result = &mut stop => result.and(Err(io::ErrorKind::Interrupted.into())),
@@ -113,85 +107,4 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
             };
         }
     }
-}
-
-/// Prints one event, and plays a message back where that was asked for.
-fn show(out: &mut impl Write, event: &Event, echo: Option<&Handle>) -> io::Result<()> {
-    match event {
-        Event::Connected { peer } => writeln!(
-            out,
-            "connected: {} (ssrc {}, control {}, data {})",
-            name(peer),
-            peer.ssrc,
-            peer.control,
-            peer.data
-        ),
-        Event::Message {
-            peer,
-            message,
-            origin,
-            ..
-        } => {
-            if let Some(handle) = echo
-                && let Err(error) = handle.send(peer.id, message)
-            {
-                eprintln!("server: no echo for {}: {error}", name(peer));
-            }
-            let what = match origin {
-                Origin::Live => "midi",
-                Origin::Repaired => "repaired",
-                Origin::Silence => "silenced",
-            };
-            writeln!(out, "{what}: {}: {message}", name(peer))
-        }
-        Event::Disconnected { peer, reason } => {
-            writeln!(out, "disconnected: {} ({reason})", name(peer))
-        }
-        Event::Lost {
-            peer,
-            packets,
-            covered,
-        } => {
-            let rest = if *covered { "" } else { ", not all repaired" };
-            writeln!(out, "lost: {}: {packets} packets{rest}", name(peer))
-        }
-        Event::NotSent { peer, error } => {
-            eprintln!("server: to {}: {error}", name(peer));
-            Ok(())
-        }
-        Event::Overflow { dropped } => {
-            eprintln!("server: too slow, {dropped} events dropped");
-            Ok(())
-        }
-        other => writeln!(out, "{other:?}"),
-    }
-}
-
-/// A peer's name is its own choice: nothing in it may play tricks with the terminal.
-fn name(peer: &Peer) -> String {
-    let is_trick = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
-    };
-    match peer.name.as_str() {
-        "" => peer.control.to_string(),
-        name => name
-            .chars()
-            .map(|c| if is_trick(c) { '\u{FFFD}' } else { c })
-            .collect(),
-    }
-}
-
-/// Ctrl-C, or the wish of the system to end the process.
-async fn stop_signal() -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            result = signal::ctrl_c() => result,
-            _ = terminate.recv() => Ok(()),
-        }
-    }
-    #[cfg(not(unix))]
-    signal::ctrl_c().await
 }

@@ -1,20 +1,28 @@
 //! The one task that owns the session, its sockets and its clock.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use netmidi_message::Message;
-use netmidi_session::{Event, ParticipantId, SendError, Session, Time, Transmit};
+use netmidi_session::{
+    Event, InviteeId, InviteeState, ParticipantId, Persistence, SendError, Session, Target, Time,
+    Transmit,
+};
+use tokio::sync::watch;
 use tokio::time::Sleep;
 
+use crate::address::PeerAddress;
 use crate::burst::Burst;
 use crate::clock::Clock;
-use crate::shared::{Recipient, Request, Shared, Told};
+use crate::event::Peer;
+use crate::invitation::{InvitationId, InvitationState};
+use crate::shared::{NewInvitation, Recipient, Request, Shared, Told};
 use crate::sockets::Sockets;
 use crate::stats::Stats;
 
@@ -32,8 +40,7 @@ pub(crate) struct Driver {
     sockets: Sockets,
     clock: Clock,
     shared: Arc<Shared>,
-    /// Those of whom the user has heard that they are connected.
-    connected: BTreeSet<ParticipantId>,
+    known: Known,
     requests: VecDeque<Request>,
     /// An event that the user's queue has no room for.
     held: Option<Event>,
@@ -76,7 +83,7 @@ impl Driver {
             clock,
             _end: EndOnDrop(Arc::clone(&shared)),
             shared,
-            connected: BTreeSet::new(),
+            known: Known::default(),
             requests: VecDeque::new(),
             held: None,
             burst: Burst::new(),
@@ -187,6 +194,10 @@ impl Driver {
                     // Nobody waits for it any more: then it is of no use.
                     let _ = answer.send(Stats::of(&self.session));
                 }
+                Request::Invite(new) => self.known.invitations.add(new),
+                Request::Reachable(id, addresses) => self.invite(id, &addresses),
+                Request::Unreachable(id, reason) => self.unreachable(id, reason),
+                Request::Withdraw(id) => self.withdraw(id),
                 Request::Close => self.session.close(self.clock.now()),
             }
         }
@@ -195,7 +206,7 @@ impl Driver {
     fn send(&mut self, at: Time, to: Recipient, message: Message<'_>) {
         let Self {
             session,
-            connected,
+            known: Known { connected, .. },
             shared,
             ..
         } = self;
@@ -213,6 +224,86 @@ impl Driver {
                     .filter(|id| **id != but)
                     .for_each(|id| send_one(*id));
             }
+        }
+    }
+
+    fn invite(&mut self, id: InvitationId, addresses: &[SocketAddr]) {
+        let Self {
+            session,
+            sockets,
+            clock,
+            known: Known { invitations, .. },
+            ..
+        } = self;
+        let Some(invitation) = invitations.all.get_mut(&id) else {
+            return;
+        };
+        let targets: Vec<Target> = addresses
+            .iter()
+            .filter_map(|address| Some(Target::new(*address)?.from(sockets.pair_for(*address)?)))
+            .collect();
+        if targets.is_empty() {
+            let reason = match addresses.first() {
+                Some(address) if address.is_ipv4() => {
+                    "it has an IPv4 address only, and no port here is open for IPv4; listen on one"
+                }
+                _ => {
+                    "it has an IPv6 address only, and no port here is open for IPv6; listen on one"
+                }
+            };
+            return self.unreachable(id, reason.to_owned());
+        }
+        let now = clock.now();
+        let result = match invitation.invitee {
+            Some(invitee) => session.readdress(now, invitee, &targets).map(|()| invitee),
+            None => session.invite(now, &targets, invitation.persistence),
+        };
+        match result {
+            Ok(invitee) => {
+                if invitation.invitee.replace(invitee).is_none() {
+                    invitations.by_invitee.insert(invitee, id);
+                    self.tell_invitation(id, InvitationState::Asking);
+                }
+            }
+            Err(error) => self.unreachable(id, error.to_string()),
+        }
+    }
+
+    fn unreachable(&mut self, id: InvitationId, reason: String) {
+        let Some(invitation) = self.known.invitations.all.get(&id) else {
+            return;
+        };
+        if invitation.invitee.is_some() {
+            // The addresses that it had are asked on.
+            tracing::debug!(%id, reason, "no new address");
+            return;
+        }
+        let once = invitation.persistence == Persistence::Once;
+        let reason = reason.into();
+        self.tell_invitation(id, InvitationState::Unreachable { reason });
+        if once {
+            self.tell_invitation(id, InvitationState::Ended);
+        }
+    }
+
+    fn withdraw(&mut self, id: InvitationId) {
+        let Some(invitation) = self.known.invitations.all.get(&id) else {
+            return;
+        };
+        match invitation.invitee {
+            // It tells of its end itself.
+            Some(invitee) => {
+                let withdrawn = self.session.withdraw(self.clock.now(), invitee);
+                debug_assert!(withdrawn.is_ok(), "an invitation outlived its invitee");
+            }
+            None => self.tell_invitation(id, InvitationState::Ended),
+        }
+    }
+
+    /// An invitation has got somewhere, which the session knows nothing of.
+    fn tell_invitation(&mut self, id: InvitationId, state: InvitationState) {
+        if let Some(told) = self.known.invitations.tell(id, state) {
+            self.shared.push_told(told);
         }
     }
 
@@ -264,9 +355,10 @@ impl Driver {
         let mut queue = self.shared.events();
         let mut any = false;
         while queue.has_room() {
-            note(&event, &mut self.connected, &self.shared);
-            queue.push(Told::Event(event));
-            any = true;
+            if let Some(told) = self.known.told(event, &self.shared) {
+                queue.push(told);
+                any = true;
+            }
             match self.session.poll_event() {
                 Some(next) => event = next,
                 None => return any,
@@ -280,24 +372,125 @@ impl Driver {
     fn hand_over_all(&mut self) {
         let mut queue = self.shared.events();
         while let Some(event) = self.held.take().or_else(|| self.session.poll_event()) {
-            note(&event, &mut self.connected, &self.shared);
-            queue.push(Told::Event(event));
+            if let Some(told) = self.known.told(event, &self.shared) {
+                queue.push(told);
+            }
         }
     }
 }
 
-/// Keeps count of who is connected, as far as the user has heard.
-fn note(event: &Event, connected: &mut BTreeSet<ParticipantId>, shared: &Shared) {
-    match event {
-        Event::Joined { participant, .. } => {
-            connected.insert(*participant);
-            shared.connected(*participant);
+/// Whom the user knows, and those that are invited.
+#[derive(Default)]
+struct Known {
+    /// Those of whom the user has heard that they are connected.
+    connected: BTreeSet<ParticipantId>,
+    invitations: Invitations,
+}
+
+impl Known {
+    /// What the user is told of an event; keeps count of who is connected, as far as the user has
+    /// heard.
+    fn told(&mut self, event: Event, shared: &Shared) -> Option<Told> {
+        match event {
+            Event::Joined {
+                participant: id,
+                peer,
+            } => {
+                self.connected.insert(id);
+                shared.connected(id);
+                let peer = *peer;
+                let invitation = peer
+                    .invitee
+                    .and_then(|invitee| self.invitations.by_invitee.get(&invitee).copied());
+                let peer = Arc::new(Peer {
+                    id,
+                    name: peer.name,
+                    ssrc: peer.ssrc,
+                    control: peer.control,
+                    data: peer.data,
+                    role: peer.role,
+                    invitation,
+                });
+                if let Some(invitation) = invitation {
+                    let peer = Arc::clone(&peer);
+                    let state = InvitationState::Connected { peer };
+                    // `Connected` tells it.
+                    let _ = self.invitations.tell(invitation, state);
+                }
+                Some(Told::Connected(id, peer))
+            }
+            Event::Invitee { invitee, state } => {
+                let id = self.invitations.by_invitee.get(&invitee).copied()?;
+                if state == InviteeState::Ended {
+                    self.invitations.by_invitee.remove(&invitee);
+                }
+                self.invitations.tell(id, InvitationState::of(state)?)
+            }
+            Event::Left { participant, .. } => {
+                self.connected.remove(&participant);
+                shared.disconnected(participant);
+                Some(Told::Event(event))
+            }
+            other => Some(Told::Event(other)),
         }
-        Event::Left { participant, .. } => {
-            connected.remove(participant);
-            shared.disconnected(*participant);
+    }
+}
+
+/// The invitations of an endpoint, by their names and by those that the session gave them.
+#[derive(Default)]
+struct Invitations {
+    all: BTreeMap<InvitationId, Inviting>,
+    by_invitee: BTreeMap<InviteeId, InvitationId>,
+}
+
+struct Inviting {
+    address: Arc<PeerAddress>,
+    persistence: Persistence,
+    states: watch::Sender<InvitationState>,
+    /// Once it is known where to ask.
+    invitee: Option<InviteeId>,
+}
+
+impl Invitations {
+    fn add(&mut self, new: NewInvitation) {
+        let NewInvitation {
+            id,
+            address,
+            persistence,
+            states,
+        } = new;
+        let inviting = Inviting {
+            address,
+            persistence,
+            states,
+            invitee: None,
+        };
+        self.all.insert(id, inviting);
+    }
+
+    /// Tells those who watch an invitation, and gives what the user is told. One that has ended is
+    /// forgotten.
+    fn tell(&mut self, id: InvitationId, state: InvitationState) -> Option<Told> {
+        let inviting = self.all.get(&id)?;
+        let address = Arc::clone(&inviting.address);
+        let ended = state == InvitationState::Ended;
+        let news = inviting.states.send_if_modified(|told| {
+            let news = *told != state;
+            // Why it ended says more than that it did.
+            if news && !(ended && told.is_failure()) {
+                told.clone_from(&state);
+                return true;
+            }
+            false
+        });
+        if ended {
+            self.all.remove(&id);
         }
-        _ => {}
+        (news || ended).then_some(Told::Invitation {
+            invitation: id,
+            address,
+            state,
+        })
     }
 }
 

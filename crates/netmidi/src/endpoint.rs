@@ -9,15 +9,18 @@ use std::task::{Context, Poll};
 use futures::StreamExt;
 use futures::stream::{FusedStream, Stream};
 use netmidi_message::Message;
-use netmidi_session::{Config, Event as Core, JournalPolicy, ParticipantId, Session};
+use netmidi_session::{Config, Event as Core, JournalPolicy, ParticipantId, Persistence, Session};
 use tokio::runtime::Handle as Runtime;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::address::{AddressError, PeerAddress};
 use crate::clock::Clock;
 use crate::driver::Driver;
-use crate::error::{Error, SendError};
+use crate::error::{Error, InviteError, SendError};
 use crate::event::{Event, Handler, Peer};
-use crate::shared::{Recipient, Shared, Taken, Told};
+use crate::invitation::{Invitation, InvitationState, keep_resolving};
+use crate::shared::{NewInvitation, Recipient, Shared, Taken, Told};
 use crate::sockets::{PairAddresses, Sockets};
 use crate::stats::Stats;
 
@@ -89,7 +92,11 @@ impl Builder {
         let shared = Arc::new(Shared::new(max_events, max_octets));
         let driver = Driver::new(session, sockets, clock, Arc::clone(&shared));
         let task = runtime.spawn(driver.run());
-        let handle = Handle { shared, clock };
+        let handle = Handle {
+            shared,
+            clock,
+            runtime,
+        };
         Ok(Endpoint {
             handle,
             addresses,
@@ -213,6 +220,22 @@ impl Endpoint {
     fn translate(&mut self, told: Told) -> Option<Event> {
         let event = match told {
             Told::Event(event) => event,
+            Told::Connected(id, peer) => {
+                self.peers.insert(id, Arc::clone(&peer));
+                return Some(Event::Connected { peer });
+            }
+            Told::Invitation {
+                invitation,
+                address,
+                state,
+            } => {
+                return Some(Event::Invitation {
+                    invitation,
+                    address,
+                    state,
+                });
+            }
+            Told::NotSentUntold { count } => return Some(Event::NotSentUntold { count }),
             Told::NotSent { to, error } => {
                 return Some(Event::NotSent {
                     peer: self.peer(to)?,
@@ -241,21 +264,6 @@ impl Endpoint {
                 packets,
                 covered,
             },
-            Core::Joined {
-                participant: id,
-                peer,
-            } => {
-                let peer = *peer;
-                let peer = Arc::new(Peer {
-                    id,
-                    name: peer.name,
-                    ssrc: peer.ssrc,
-                    control: peer.control,
-                    data: peer.data,
-                });
-                self.peers.insert(id, Arc::clone(&peer));
-                Event::Connected { peer }
-            }
             Core::Left {
                 participant,
                 reason,
@@ -263,7 +271,13 @@ impl Endpoint {
                 peer: self.peers.remove(&participant)?,
                 reason,
             },
-            Core::Overflow { dropped } => Event::Overflow { dropped },
+            Core::Overflow {
+                participant,
+                dropped,
+            } => Event::Overflow {
+                peer: self.peer(participant)?,
+                dropped,
+            },
             other => {
                 tracing::debug!(?other, "an event that this endpoint does not know");
                 return None;
@@ -287,6 +301,7 @@ impl FusedStream for Endpoint {
 pub struct Handle {
     shared: Arc<Shared>,
     clock: Clock,
+    runtime: Runtime,
 }
 
 impl Handle {
@@ -327,7 +342,58 @@ impl Handle {
             .send(self.clock.now(), Recipient::AllBut(but), message.into())
     }
 
-    /// Ends the session with one peer: what was sent before still goes out, then BY.
+    /// Invites somebody: a name or number with a control port, 5004 unless it is given.
+    ///
+    /// All addresses of a name are asked at once, every second until one answers; while there is no
+    /// session the name is looked up again every five seconds. Returns at once: how far it is can be
+    /// watched at the [`Invitation`], and comes as [`Event::Invitation`] and [`Event::Connected`].
+    /// When the session is lost the peer is invited again ([`Persistence::Forever`]), from the same
+    /// ports, until the invitation is withdrawn or the peer disconnected here.
+    ///
+    /// # Errors
+    /// When the address cannot be read, or the endpoint is closed.
+    pub fn invite<A>(&self, address: A, persistence: Persistence) -> Result<Invitation, InviteError>
+    where
+        A: TryInto<PeerAddress>,
+        AddressError: From<A::Error>,
+    {
+        let address = address.try_into().map_err(AddressError::from)?;
+        self.invite_at(address, persistence)
+    }
+
+    pub(crate) fn invite_at(
+        &self,
+        address: PeerAddress,
+        persistence: Persistence,
+    ) -> Result<Invitation, InviteError> {
+        let address = Arc::new(address);
+        let (sender, states) = watch::channel(InvitationState::Resolving);
+        let mut named = None;
+        let make = |id| {
+            named = Some(id);
+            NewInvitation {
+                id,
+                address: Arc::clone(&address),
+                persistence,
+                states: sender,
+            }
+        };
+        let shared = &self.shared;
+        let (Ok(()), Some(id)) = (shared.invite(make), named) else {
+            return Err(InviteError::Closed);
+        };
+        let (shared, watched) = (Arc::clone(shared), states.clone());
+        let resolving = keep_resolving(shared, id, Arc::clone(&address), watched);
+        self.runtime.spawn(resolving);
+        Ok(Invitation {
+            id,
+            address,
+            states,
+            shared: Arc::clone(&self.shared),
+        })
+    }
+
+    /// Ends the session with one peer, and the invitation that led to it: what was sent before still goes out, then BY.
     ///
     /// # Errors
     /// When the peer is not connected or the endpoint is closed.

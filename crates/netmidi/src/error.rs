@@ -71,6 +71,18 @@ fn advice(port: Port, source: &io::Error) -> &'static str {
     }
 }
 
+/// Why somebody is not invited.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InviteError {
+    /// The address cannot be read.
+    #[error(transparent)]
+    Address(#[from] crate::address::AddressError),
+    /// The endpoint is closed.
+    #[error("the endpoint is closed and invites nobody")]
+    Closed,
+}
+
 /// Why a message was not taken for sending.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]

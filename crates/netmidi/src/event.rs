@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use netmidi_message::{Message, MessageBuf};
-use netmidi_session::{LeaveReason, Origin, ParticipantId, Ssrc, Time};
+use netmidi_session::{LeaveReason, Origin, ParticipantId, Role, Ssrc, Time};
+
+use crate::address::PeerAddress;
+use crate::invitation::{InvitationId, InvitationState};
 
 /// Who is connected.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -20,6 +23,10 @@ pub struct Peer {
     pub control: SocketAddr,
     /// Where its data port is, as seen from here.
     pub data: SocketAddr,
+    /// Our part: who invited whom.
+    pub role: Role,
+    /// Which invitation of ours led to it.
+    pub invitation: Option<InvitationId>,
 }
 
 /// Something that happened on an endpoint.
@@ -61,6 +68,15 @@ pub enum Event {
         /// Why.
         error: netmidi_session::SendError,
     },
+    /// How far an invitation is. That it led to a session is told by [`Event::Connected`].
+    Invitation {
+        /// Which.
+        invitation: InvitationId,
+        /// Where it goes.
+        address: Arc<PeerAddress>,
+        /// How far it is.
+        state: InvitationState,
+    },
     /// A peer is gone. No later event names it.
     Disconnected {
         /// Who.
@@ -68,10 +84,19 @@ pub enum Event {
         /// Why.
         reason: LeaveReason,
     },
-    /// Messages were dropped, because events were not taken fast enough.
+    /// Messages of a peer were dropped, because events were not taken fast enough. Those that take you
+    /// from what you heard last to the true state follow, marked [`Origin::Restored`]; system exclusive
+    /// messages among those dropped are lost.
     Overflow {
+        /// Whose.
+        peer: Arc<Peer>,
         /// How many events.
         dropped: u64,
+    },
+    /// There was no room to tell of messages that could not be passed on ([`Event::NotSent`]).
+    NotSentUntold {
+        /// How many.
+        count: u64,
     },
 }
 

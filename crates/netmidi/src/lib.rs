@@ -32,7 +32,9 @@
 //! that put right what one did have [`Origin::Repaired`]. For a peer that journals break there is
 //! [`Handle::set_journal`].
 //!
-//! It leaves out, for now: inviting others, discovery, MIDI over TCP.
+//! To connect to others, there is [`connect`] for a single one and [`Handle::invite`] for any number.
+//!
+//! It leaves out, for now: discovery, MIDI over TCP.
 //!
 //! Follows Apple's MIDI Network Driver Protocol, RFC 6295 and RFC 3550 by way of `netmidi-session`;
 //! of its own it adds that the data port is the one above the control port.
@@ -42,26 +44,32 @@
 
 #![forbid(unsafe_code)]
 
+mod address;
 mod burst;
+mod client;
 mod clock;
 mod driver;
 mod endpoint;
 mod error;
 mod event;
+mod invitation;
 mod shared;
 mod sockets;
 mod stats;
 mod watched;
 
+pub use address::{AddressError, PeerAddress};
+pub use client::{Client, ClientBuilder, ClientError, ConnectError, Received, connect};
 pub use clock::Clock;
 pub use endpoint::{Builder, DEFAULT_PORT, Endpoint, Handle};
-pub use error::{Error, SendError};
+pub use error::{Error, InviteError, SendError};
 pub use event::{Event, Handler, Peer};
+pub use invitation::{Invitation, InvitationId, InvitationState};
 pub use netmidi_message as message;
 pub use netmidi_session::{
     Config, ConfigError, JournalPolicy, LeaveReason, MAX_NAME_OCTETS, Origin, PacketBudget,
-    ParticipantId, ParticipantStats, Port, RunningStatus, SendError as SessionSendError,
-    SessionStats, Ssrc, Time, UndefinedCommands,
+    ParticipantId, ParticipantStats, Persistence, Port, Role, RunningStatus,
+    SendError as SessionSendError, SessionStats, Ssrc, Time, UndefinedCommands,
 };
 pub use sockets::PairAddresses;
 pub use stats::Stats;

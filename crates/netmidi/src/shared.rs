@@ -4,14 +4,18 @@
 //! serves for both, and nobody is woken who is awake.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use netmidi_message::{Message, MessageBuf};
-use netmidi_session::{Event, JournalPolicy, ParticipantId, Time};
-use tokio::sync::oneshot;
+use netmidi_session::{Event, JournalPolicy, ParticipantId, Persistence, Time};
+use tokio::sync::{oneshot, watch};
 
+use crate::address::PeerAddress;
 use crate::error::SendError;
+use crate::event::Peer;
+use crate::invitation::{InvitationId, InvitationState};
 use crate::stats::Stats;
 
 /// Octets that may wait for the driver, counted as MIDI messages plus a small overhead for each.
@@ -28,7 +32,22 @@ pub(crate) enum Request {
     Leave(ParticipantId),
     Journal(ParticipantId, JournalPolicy),
     Stats(oneshot::Sender<Stats>),
+    Invite(NewInvitation),
+    /// Its name has these addresses.
+    Reachable(InvitationId, Vec<SocketAddr>),
+    /// Its name has none.
+    Unreachable(InvitationId, String),
+    Withdraw(InvitationId),
     Close,
+}
+
+/// Somebody who is to be invited once it is known where.
+#[derive(Debug)]
+pub(crate) struct NewInvitation {
+    pub(crate) id: InvitationId,
+    pub(crate) address: Arc<PeerAddress>,
+    pub(crate) persistence: Persistence,
+    pub(crate) states: watch::Sender<InvitationState>,
 }
 
 /// Who a message is for.
@@ -50,6 +69,7 @@ struct Requests {
     queue: VecDeque<Request>,
     octets: usize,
     connected: BTreeSet<ParticipantId>,
+    next_invitation: u64,
     closed: bool,
     /// The user's queue of events has room again, for which the driver waits.
     room: bool,
@@ -61,6 +81,16 @@ struct Requests {
 #[derive(Debug)]
 pub(crate) enum Told {
     Event(Event),
+    Connected(ParticipantId, Arc<Peer>),
+    Invitation {
+        invitation: InvitationId,
+        address: Arc<PeerAddress>,
+        state: InvitationState,
+    },
+    /// More of the next kind, for which there was no room.
+    NotSentUntold {
+        count: u64,
+    },
     NotSent {
         to: ParticipantId,
         error: netmidi_session::SendError,
@@ -184,6 +214,48 @@ impl Shared {
         }
     }
 
+    /// A new invitation; `make` is given its name.
+    pub(crate) fn invite(
+        &self,
+        make: impl FnOnce(InvitationId) -> NewInvitation,
+    ) -> Result<(), SendError> {
+        let mut requests = lock(&self.requests);
+        if requests.closed {
+            return Err(SendError::Closed);
+        }
+        let id = InvitationId(requests.next_invitation);
+        requests.next_invitation += 1;
+        requests.queue.push_back(Request::Invite(make(id)));
+        wake(requests);
+        Ok(())
+    }
+
+    pub(crate) fn reachable(
+        &self,
+        id: InvitationId,
+        addresses: Vec<SocketAddr>,
+    ) -> Result<(), SendError> {
+        self.ask(Request::Reachable(id, addresses))
+    }
+
+    pub(crate) fn unreachable(&self, id: InvitationId, reason: String) -> Result<(), SendError> {
+        self.ask(Request::Unreachable(id, reason))
+    }
+
+    pub(crate) fn withdraw(&self, id: InvitationId) -> Result<(), SendError> {
+        self.ask(Request::Withdraw(id))
+    }
+
+    fn ask(&self, request: Request) -> Result<(), SendError> {
+        let mut requests = lock(&self.requests);
+        if requests.closed {
+            return Err(SendError::Closed);
+        }
+        requests.queue.push_back(request);
+        wake(requests);
+        Ok(())
+    }
+
     // For the reader of events.
 
     /// Swaps the waiting events against an empty queue.
@@ -202,7 +274,7 @@ impl Shared {
         let driver_waits = core::mem::take(&mut events.driver_waits);
         drop(events);
         if dropped > 0 {
-            into.push_back(Told::Event(Event::Overflow { dropped }));
+            into.push_back(Told::NotSentUntold { count: dropped });
         }
         if driver_waits {
             let mut requests = lock(&self.requests);
@@ -213,13 +285,7 @@ impl Shared {
     }
 
     pub(crate) fn ask_stats(&self, answer: oneshot::Sender<Stats>) -> Result<(), SendError> {
-        let mut requests = lock(&self.requests);
-        if requests.closed {
-            return Err(SendError::Closed);
-        }
-        requests.queue.push_back(Request::Stats(answer));
-        wake(requests);
-        Ok(())
+        self.ask(Request::Stats(answer))
     }
 
     // For the driver.
@@ -264,6 +330,11 @@ impl Shared {
         } else if let Some(events) = &mut events.0 {
             events.dropped += 1;
         }
+    }
+
+    /// Something of which the session knows nothing; there is little of it.
+    pub(crate) fn push_told(&self, told: Told) {
+        self.events().push(told);
     }
 
     /// No more events will come, no more requests are heard.

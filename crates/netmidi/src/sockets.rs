@@ -23,7 +23,15 @@ struct Pair {
     data: Watched,
     /// Whether IPv4 peers appear as `::ffff:a.b.c.d`.
     dual_stack: bool,
+    /// Whether it is open for IPv4, for IPv6, or both.
+    families: Families,
     addresses: PairAddresses,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Families {
+    v4: bool,
+    v6: bool,
 }
 
 /// Where one port pair listens.
@@ -55,6 +63,21 @@ impl Sockets {
 
     pub(crate) fn addresses(&self) -> Vec<PairAddresses> {
         self.pairs.iter().map(|pair| pair.addresses).collect()
+    }
+
+    /// The pair from which this address can be reached: one of its own family before one of both.
+    pub(crate) fn pair_for(&self, to: SocketAddr) -> Option<PairId> {
+        let fits = |pair: &Pair| match to {
+            SocketAddr::V4(_) => pair.families.v4,
+            SocketAddr::V6(_) => pair.families.v6,
+        };
+        let own = |pair: &Pair| fits(pair) && pair.addresses.control.is_ipv4() == to.is_ipv4();
+        let index = self
+            .pairs
+            .iter()
+            .position(own)
+            .or_else(|| self.pairs.iter().position(fits))?;
+        u16::try_from(index).ok().map(PairId)
     }
 
     /// Gives the turn to the next socket. To be called once in a while: as long as it is not, a
@@ -153,6 +176,10 @@ impl Pair {
             control,
             data,
             dual_stack: address.is_ipv6(),
+            families: Families {
+                v4: address.is_ipv4() || address.ip() == Ipv6Addr::UNSPECIFIED,
+                v6: address.is_ipv6(),
+            },
             addresses,
         })
     }

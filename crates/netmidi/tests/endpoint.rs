@@ -137,7 +137,7 @@ async fn every_event_comes_out_however_small_the_queue() {
     while told < 10 {
         match next(&mut endpoint).await {
             Some(Event::Message { .. }) => told += 1,
-            Some(Event::Overflow { dropped }) => told += dropped,
+            Some(Event::Overflow { dropped, .. }) => told += dropped,
             other => panic!("{other:?}"),
         }
     }
@@ -192,7 +192,7 @@ async fn messages_that_cannot_be_sent_do_not_pile_up() {
     while let Some(event) = next(&mut endpoint).await {
         match event {
             Event::NotSent { .. } => told += 1,
-            Event::Overflow { dropped: more } => dropped += more,
+            Event::NotSentUntold { count } => dropped += count,
             Event::Disconnected { .. } => {}
             other => panic!("{other:?}"),
         }

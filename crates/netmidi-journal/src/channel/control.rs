@@ -107,7 +107,7 @@ pub(crate) mod receiver {
 
     use super::{ControlLog, ControlTool, Controls};
     use crate::logs::LogIter;
-    use crate::repairer::{ChannelModel, PerKey, Repairs};
+    use crate::repairer::{ChannelModel, Packet, PerKey, Repairs, Table, keys};
     use crate::value::Alt;
 
     /// What a reset of all controllers (121) sets, by the MIDI Manufacturers Association's RP-015.
@@ -118,6 +118,12 @@ pub(crate) mod receiver {
         (65, U7::MIN),
         (66, U7::MIN),
         (67, U7::MIN),
+    ];
+
+    /// The channel modes: each ends what the other one of its pair began.
+    const MODES: [(Controller, Controller); 2] = [
+        (Controller::OMNI_OFF, Controller::OMNI_ON),
+        (Controller::MONO_ON, Controller::POLY_ON),
     ];
 
     #[derive(Clone, Copy, Debug, Default)]
@@ -132,13 +138,13 @@ pub(crate) mod receiver {
         /// Whether it was executed after the other controller of its pair.
         last_of_pair: bool,
         /// The packet of the last command.
-        ext: u64,
+        last: Packet,
     }
 
     /// The controllers of a channel. Of data entry and buttons (6, 38, 96, 97) only what was for no
     /// parameter.
-    #[derive(Clone, Debug)]
-    pub(crate) struct ControlModel(PerKey<ControlState>);
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct ControlModel(Table<ControlState>);
 
     /// Which logs of chapter C are looked at: some are repaired before everything else.
     #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -147,12 +153,6 @@ pub(crate) mod receiver {
         Mode,
         /// All others.
         Rest,
-    }
-
-    impl Default for ControlModel {
-        fn default() -> Self {
-            Self(PerKey::new(ControlState::default()))
-        }
     }
 
     impl ControlModel {
@@ -164,10 +164,12 @@ pub(crate) mod receiver {
             if is_on(value) != is_odd(state.toggles) {
                 state.toggles = after(state.toggles);
             }
-            state.ext = ext;
+            state.last = Packet::new(ext);
             if let Some(partner) = partner(control) {
-                self.state(control).last_of_pair = true;
-                self.state(partner).last_of_pair = false;
+                state.last_of_pair = true;
+                if let Some(partner) = self.0.used_mut(partner.to_u7()) {
+                    partner.last_of_pair = false;
+                }
             }
         }
 
@@ -183,17 +185,51 @@ pub(crate) mod receiver {
             }
         }
 
+        /// Whether it was ever set, by a command or a reset, and to what.
+        fn value(&self, control: Controller) -> Option<U7> {
+            let state = self.0.get(control.to_u7());
+            (state.known || state.last != Packet::default()).then_some(state.value)
+        }
+
+        /// Whether it was the last of its pair.
+        fn is_last_of_pair(&self, control: Controller) -> bool {
+            self.0.get(control.to_u7()).last_of_pair
+        }
+
+        /// How many commands there were, modulo 64.
+        fn count(&self, control: Controller) -> Alt {
+            self.0.get(control.to_u7()).count
+        }
+
         pub(crate) fn is_on(&self, control: Controller) -> bool {
             is_on(self.0.get(control.to_u7()).value)
         }
 
         /// The packet of the last command of the controller.
         pub(crate) fn ext(&self, control: Controller) -> u64 {
-            self.0.get(control.to_u7()).ext
+            self.0.get(control.to_u7()).last.ext()
         }
 
-        pub(crate) fn forget(&mut self, control: Controller) {
-            self.state(control).known = false;
+        /// As if it had never been set.
+        fn unset(&mut self, control: Controller) {
+            if let Some(state) = self.0.used_mut(control.to_u7()) {
+                state.known = false;
+                state.last = Packet::default();
+            }
+        }
+
+        /// What the controllers are is not known any more, but for those of this set.
+        pub(crate) fn forget_all_but(&mut self, logged: u128) {
+            for key in self.0.keys().filter(|key| logged >> key.get() & 1 == 0) {
+                if let Some(state) = self.0.used_mut(key) {
+                    state.known = false;
+                }
+            }
+        }
+
+        /// A reset of the whole system. Memory is kept.
+        pub(crate) fn clear(&mut self) {
+            self.0.clear();
         }
 
         fn state(&mut self, control: Controller) -> &mut ControlState {
@@ -315,7 +351,7 @@ pub(crate) mod receiver {
                 }
                 match number {
                     Some(Numbered::Old) => {
-                        let own = *self.controls.state(command.control);
+                        let own = self.controls.0.get(command.control.to_u7());
                         let in_order = own.last_of_pair || partner(command.control).is_none();
                         if !in_order && ends_pair(controls, index, command.control) {
                             self.execute_uncounted(command.control, command.data(), out);
@@ -345,7 +381,7 @@ pub(crate) mod receiver {
             out: &mut Repairs<'_>,
         ) {
             let control = command.control;
-            let own = *self.controls.state(control);
+            let own = self.controls.0.get(control.to_u7());
             let value_differs = command
                 .value
                 .is_some_and(|it| !own.known || it != own.value);
@@ -423,6 +459,108 @@ pub(crate) mod receiver {
             let message = ChannelMessage::control_change(self.channel, control, value);
             self.execute(message, out);
         }
+    }
+
+    impl ChannelModel {
+        /// Whether the channel mode now is another: omni or not, mono or poly.
+        pub(crate) fn mode_differs(&self, now: &Self) -> bool {
+            MODES
+                .into_iter()
+                .any(|(first, second)| self.new_mode(now, first, second).is_some())
+        }
+
+        /// The messages that set the channel mode. They end all notes.
+        pub(crate) fn restore_modes(&mut self, now: &Self, out: &mut Repairs<'_>) {
+            for (first, second) in MODES {
+                if let Some((control, value)) = self.new_mode(now, first, second) {
+                    self.execute_control(control, value, out);
+                }
+            }
+        }
+
+        fn new_mode(
+            &self,
+            now: &Self,
+            first: Controller,
+            second: Controller,
+        ) -> Option<(Controller, U7)> {
+            let mode = |it: &Self| {
+                [first, second]
+                    .into_iter()
+                    .find(|control| it.controls.is_last_of_pair(*control))
+                    .and_then(|control| Some((control, it.controls.value(control)?)))
+            };
+            mode(now).filter(|it| mode(self) != Some(*it))
+        }
+
+        /// The controllers that last. Where 121 has come it is sent again, because instruments
+        /// differ in what it resets; what was sent after it follows it.
+        pub(crate) fn restore_controls(&mut self, now: &Self, out: &mut Repairs<'_>) {
+            const RESET: Controller = Controller::RESET_ALL_CONTROLLERS;
+            let lasting = || keys().map(Controller::from).filter(|it| lasts(*it));
+            let reset = now.controls.ext(RESET);
+            let was_reset = self.controls.ext(RESET) < reset;
+            if was_reset {
+                for control in lasting().filter(|it| now.controls.ext(*it) < reset) {
+                    if !resets().any(|(it, _)| it == control) {
+                        self.restore_control(control, now, out);
+                    }
+                }
+                let value = now.controls.value(RESET).unwrap_or_default();
+                self.execute_control(RESET, value, out);
+            }
+            for control in lasting() {
+                if was_reset && now.controls.ext(control) >= reset {
+                    self.controls.unset(control);
+                }
+                self.restore_control(control, now, out);
+            }
+            for button in [Controller::DATA_INCREMENT, Controller::DATA_DECREMENT] {
+                let (own, then) = (self.controls.count(button), now.controls.count(button));
+                let missing = then.wrapping_sub(own).into();
+                let steps = out.take_steps(missing);
+                for _ in 0..steps {
+                    let value = now.controls.value(button).unwrap_or_default();
+                    self.execute_control(button, value, out);
+                }
+                out.leave_untold(missing - steps);
+            }
+        }
+
+        /// One controller that lasts, and with it the one that came after it of its pair: the upper
+        /// half of a value may zero the lower one.
+        pub(crate) fn restore_control(
+            &mut self,
+            control: Controller,
+            now: &Self,
+            out: &mut Repairs<'_>,
+        ) {
+            let Some(value) = now.controls.value(control) else {
+                return;
+            };
+            let differs = self.controls.value(control) != Some(value);
+            let Some(partner) = partner(control) else {
+                if differs {
+                    self.execute_control(control, value, out);
+                }
+                return;
+            };
+            let is_last = now.controls.is_last_of_pair(control);
+            if differs || is_last && !self.controls.is_last_of_pair(control) {
+                self.execute_control(control, value, out);
+            }
+            if differs
+                && now.controls.is_last_of_pair(partner)
+                && let Some(value) = now.controls.value(partner)
+            {
+                self.execute_control(partner, value, out);
+            }
+        }
+    }
+
+    /// Whether what the controller sets is neither an order nor for a parameter, nor counted.
+    fn lasts(control: Controller) -> bool {
+        !matches!(control.get(), 96..=101 | 120 | 121 | 123..=127)
     }
 
     /// Numbers the commands of an enhanced chapter C (RFC 6295 §A.3.3).
@@ -588,29 +726,37 @@ const T: u8 = 0x40;
 
 #[cfg(feature = "alloc")]
 pub(crate) mod sent {
+    use alloc::boxed::Box;
     use alloc::vec::Vec;
 
     use netmidi_message::{Controller, U7};
 
     use super::{ControlLog, ControlTool, Controls};
     use crate::logs::Logs;
-    use crate::recent::{Mark, Recent, View, item_bit};
+    use crate::recent::{Item, Mark, Packet, Recent, View, item_bit};
     use crate::value::Alt;
 
     /// Which controllers of a channel were set. Those of parameter transactions are not here.
     #[derive(Clone, Debug)]
     pub(crate) struct History {
+        /// With the value.
         recent: Recent,
-        values: [U7; 128],
-        counts: [u8; 128],
+        /// Of [`COUNTED`](Self::COUNTED).
+        counts: [u8; 10],
         /// Of controllers 64 to 69.
         toggles: [Toggle; 6],
         /// For enhanced chapters, in which every command is an item.
-        commands: Option<Vec<Command>>,
+        enhanced: Option<Box<Enhanced>>,
+    }
+
+    #[derive(Clone, Debug)]
+    struct Enhanced {
+        commands: Vec<Command>,
+        counts: [u8; 128],
     }
 
     /// How often a switch has changed, which also tells whether it is on.
-    #[derive(Clone, Copy, Debug)]
+    #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
     struct Toggle {
         now: u8,
         /// Up to the last command, without a change that controller 121 made later.
@@ -633,54 +779,79 @@ pub(crate) mod sent {
         const RESET: u128 = item_bit(1) | item_bit(11) | 0xF << 64;
         /// Commands that an enhanced chapter lists at most: with two logs each it is full.
         const MAX_COMMANDS: usize = 64;
+        /// The controllers that have logs with a count.
+        const COUNTED: [u8; 10] = [84, 96, 97, 120, 121, 123, 124, 125, 126, 127];
 
         pub(crate) fn new(enhanced: bool) -> Self {
             Self {
                 recent: Recent::new(),
-                values: [U7::MIN; 128],
-                counts: [0; 128],
-                toggles: [Toggle { now: 0, coded: 0 }; 6],
-                commands: enhanced.then(Vec::new),
+                counts: [0; 10],
+                toggles: [Toggle::default(); 6],
+                enhanced: enhanced.then(|| {
+                    Box::new(Enhanced {
+                        commands: Vec::new(),
+                        counts: [0; 128],
+                    })
+                }),
             }
         }
 
-        /// Takes over the memory of another one.
-        pub(crate) fn reuse(&mut self, other: Self) {
-            self.commands = other.commands;
-            self.commands.iter_mut().for_each(Vec::clear);
+        /// A command that sets everything to its start went out. Memory is kept.
+        pub(crate) fn clear(&mut self) {
+            self.recent.clear();
+            self.counts = [0; 10];
+            self.toggles = [Toggle::default(); 6];
+            if let Some(enhanced) = &mut self.enhanced {
+                enhanced.commands.clear();
+                enhanced.counts = [0; 128];
+            }
         }
 
-        pub(crate) fn record(&mut self, controller: Controller, value: U7, packet: u64) {
+        /// Whether it knows nothing but what is unacknowledged.
+        pub(crate) fn is_blank(&self) -> bool {
+            self.counts == [0; 10]
+                && self.toggles.iter().all(|it| it.now == 0)
+                && self.enhanced.is_none()
+        }
+
+        /// Gives back what memory it does not need now.
+        pub(crate) fn shrink(&mut self) {
+            self.recent.shrink();
+            if let Some(enhanced) = &mut self.enhanced {
+                enhanced.commands.shrink_to_fit();
+            }
+        }
+
+        pub(crate) fn rebase(&mut self, by: Packet) {
+            self.recent.rebase(by);
+            for command in self.commands_mut() {
+                command.mark.rebase(by);
+            }
+        }
+
+        pub(crate) fn record(&mut self, controller: Controller, value: U7, packet: Packet) {
             let number = controller.get();
-            let index = usize::from(number);
-            if let Some(slot) = self.values.get_mut(index) {
-                *slot = value;
-            }
-            let mut count = 0;
-            if let Some(slot) = self.counts.get_mut(index) {
-                *slot = slot.wrapping_add(1);
-                count = *slot;
-            }
-            if let Some(toggle) = index
-                .checked_sub(64)
-                .and_then(|it| self.toggles.get_mut(it))
+            if let Some(index) = Self::counter(number)
+                && let Some(count) = self.counts.get_mut(index)
             {
+                *count = count.wrapping_add(1);
+            }
+            let toggle = usize::from(number).checked_sub(64);
+            if let Some(toggle) = toggle.and_then(|it| self.toggles.get_mut(it)) {
                 toggle.set(value.get() >= 64);
                 toggle.coded = toggle.now;
             }
-            match &mut self.commands {
-                Some(commands) => {
-                    if commands.len() >= Self::MAX_COMMANDS {
-                        make_room(commands);
-                    }
-                    commands.push(Command {
-                        controller: number,
-                        value,
-                        count,
-                        mark: Mark::new(packet),
-                    });
-                }
-                None => self.recent.touch(number, packet),
+            match &mut self.enhanced {
+                Some(enhanced) => enhanced.record(number, value, packet),
+                None => self.recent.touch(number, packet, value.get(), ()),
+            }
+        }
+
+        /// The place in `counts`.
+        fn counter(controller: u8) -> Option<usize> {
+            match controller {
+                ..84 => None,
+                _ => Self::COUNTED.iter().position(|it| *it == controller),
             }
         }
 
@@ -697,31 +868,44 @@ pub(crate) mod sent {
         }
 
         pub(crate) fn is_pending(&self) -> bool {
-            !self.recent.is_empty() || self.commands.as_ref().is_some_and(|list| !list.is_empty())
+            !self.recent.is_empty() || !self.commands().is_empty()
         }
 
-        pub(crate) fn oldest(&self) -> Option<u64> {
-            let first = self.commands.as_ref().and_then(|list| list.first());
-            first.map_or_else(|| self.recent.oldest(), |first| first.mark.packet())
+        pub(crate) fn oldest(&self) -> Option<Packet> {
+            match self.commands() {
+                [first, ..] => first.mark.packet(),
+                [] => self.recent.oldest(),
+            }
         }
 
-        pub(crate) fn acknowledge(&mut self, report: u64) {
+        pub(crate) fn acknowledge(&mut self, report: Packet) {
             self.recent.acknowledge(report);
-            if let Some(commands) = &mut self.commands {
+            if let Some(enhanced) = &mut self.enhanced {
+                let commands = &mut enhanced.commands;
                 commands.retain(|command| !command.mark.is_covered(report));
             }
         }
 
+        fn commands(&self) -> &[Command] {
+            self.enhanced.as_ref().map_or(&[], |it| &it.commands)
+        }
+
+        fn commands_mut(&mut self) -> &mut [Command] {
+            self.enhanced
+                .as_mut()
+                .map_or(&mut [], |it| &mut it.commands)
+        }
+
         /// The journals before the packet `since` tell those of `told` only. Returns whether any
         /// was left out.
-        pub(crate) fn omit_except(&mut self, told: u128, since: u64) -> bool {
+        pub(crate) fn omit_except(&mut self, told: u128, since: Packet) -> bool {
             let mut told = told;
             if self.recent.members() & !told & Self::RESET != 0 {
                 // It must not go before them.
                 told &= !item_bit(121);
             }
             let mut any = self.recent.omit_except(told, since);
-            for command in self.commands.iter_mut().flatten() {
+            for command in self.commands_mut() {
                 if told & item_bit(command.controller) == 0 {
                     any |= command.mark.omit(since);
                 }
@@ -737,48 +921,69 @@ pub(crate) mod sent {
             logs: &'b mut Vec<ControlLog>,
         ) -> Option<Controls<'b>> {
             logs.clear();
-            match &self.commands {
-                Some(commands) => list_commands(commands, view, told, logs),
+            match &self.enhanced {
+                Some(enhanced) => list_commands(&enhanced.commands, view, told, logs),
                 None => self.list_controllers(view, told, logs),
             }
             Controls::new(true, Logs::new(logs)?)
         }
 
-        /// Sets of controllers that are told together or not at all, with the packet that changed
-        /// them last and their octets; the [safety](Self::SAFETY) ones come first.
-        pub(crate) fn groups(&self, mut group: impl FnMut(u128, u64, usize)) {
-            if let Some(commands) = &self.commands {
-                if let Some(last) = commands.last() {
-                    let logs = commands.len() * 2;
-                    group(u128::MAX, last.mark.packet().unwrap_or_default(), 2 * logs);
+        /// The controllers that are told before all others, together or not at all.
+        pub(crate) const fn safety_group(&self) -> u128 {
+            if self.enhanced.is_some() {
+                return u128::MAX;
+            }
+            self.recent.members() & Self::SAFETY
+        }
+
+        /// The controllers that are told together with this one or not at all, which is none of
+        /// [`SAFETY`](Self::SAFETY).
+        pub(crate) const fn group_of(&self, controller: u8) -> u128 {
+            // The order of the two halves of a value matters to receivers.
+            let set = match controller {
+                6 | 38 | 64.. => item_bit(controller),
+                _ => item_bit(controller) | item_bit(controller ^ 32),
+            };
+            set & self.recent.members()
+        }
+
+        /// Sets of controllers that are told together or not at all, by the highest of them, with
+        /// the packet that changed them last and their octets. `None` is the [first
+        /// one](Self::safety_group).
+        pub(crate) fn groups(&self, mut group: impl FnMut(Option<u8>, Packet, usize)) {
+            if let Some(enhanced) = &self.enhanced {
+                if let Some(last) = enhanced.commands.last() {
+                    let logs = enhanced.commands.len() * 2;
+                    group(None, last.mark.packet().unwrap_or_default(), 2 * logs);
                 }
                 return;
             }
-            let mut left = self.recent.members();
-            let safety = left & Self::SAFETY;
-            let mut tell = |set: u128| {
-                let (mut packet, mut len, mut rest) = (0, 0, set);
-                while rest != 0 {
-                    let item = rest.trailing_zeros() as u8;
-                    packet = packet.max(self.recent.mark(item).packet().unwrap_or_default());
-                    len += 2 * self.tools(item).into_iter().flatten().count();
-                    rest &= rest - 1;
+            let len = |item: &Item<()>| 2 * self.tools(item).into_iter().flatten().count();
+            let (mut safety_len, mut safety_packet) = (0, 0);
+            for item in self.recent.iter() {
+                let packet = item.mark().packet().unwrap_or_default();
+                if item_bit(item.number) & Self::SAFETY != 0 {
+                    safety_len += len(item);
+                    // The newest is the last.
+                    safety_packet = packet;
+                    continue;
                 }
-                group(set, packet, len);
-            };
-            if safety != 0 {
-                tell(safety);
+                match self.group_of(item.number) & !item_bit(item.number) {
+                    0 => group(Some(item.number), packet, len(item)),
+                    other => {
+                        // Once for both.
+                        let other = other.trailing_zeros() as u8;
+                        if item.number < other
+                            && let Some(other) = self.recent.get(other)
+                        {
+                            let packet = packet.max(other.mark().packet().unwrap_or_default());
+                            group(Some(other.number), packet, len(item) + len(other));
+                        }
+                    }
+                }
             }
-            left &= !safety;
-            while left != 0 {
-                let item = left.trailing_zeros() as u8;
-                // The order of the two halves of a value matters to receivers.
-                let set = match item {
-                    6 | 38 | 64.. => item_bit(item),
-                    _ => item_bit(item) | item_bit(item ^ 32),
-                };
-                tell(set & left);
-                left &= !set;
+            if safety_len > 0 {
+                group(None, safety_packet, safety_len);
             }
         }
 
@@ -786,8 +991,8 @@ pub(crate) mod sent {
             // The chapter holds 128 logs. If everything is in it at once, some must do with one.
             let max = Logs::<ControlLog>::MAX_LEN;
             let mut spare = max - (self.recent.members() & told).count_ones() as usize;
-            for (item, mark) in self.recent.iter() {
-                if told & item_bit(item) == 0 {
+            for item in self.recent.iter() {
+                if told & item_bit(item.number) == 0 {
                     continue;
                 }
                 let tools = self.tools(item);
@@ -796,33 +1001,52 @@ pub(crate) mod sent {
                 spare -= many - skip;
                 let tools = tools.into_iter().flatten().skip(skip);
                 logs.extend(tools.map(|tool| ControlLog {
-                    s: mark.s(view.previous),
-                    controller: Controller::from(U7::from_low_bits(item)),
+                    s: item.mark().s(view.previous),
+                    controller: Controller::from(U7::from_low_bits(item.number)),
                     tool,
                 }));
             }
         }
 
         /// The tools for a controller, in their order.
-        fn tools(&self, controller: u8) -> [Option<ControlTool>; 3] {
-            let index = usize::from(controller);
-            let value = self.values.get(index).copied().unwrap_or_default();
-            let count = self.counts.get(index).copied().unwrap_or_default();
-            let count = Some(ControlTool::Count(Alt::from_low_bits(count)));
-            let toggle = index.checked_sub(64).and_then(|it| self.toggles.get(it));
-            let toggle = toggle.map(|it| ControlTool::Toggle(Alt::from_low_bits(it.coded)));
+        fn tools(&self, item: &Item<()>) -> [Option<ControlTool>; 3] {
+            let value = U7::from_low_bits(item.value);
             let plain = Some(ControlTool::Value(value));
-            match controller {
+            let count = Self::counter(item.number).and_then(|it| self.counts.get(it));
+            let count = count.map(|it| ControlTool::Count(Alt::from_low_bits(*it)));
+            match item.number {
                 64..=69 => {
+                    let index = usize::from(item.number) - 64;
+                    let toggle = self.toggles.get(index);
+                    let toggle = toggle.map(|it| ControlTool::Toggle(Alt::from_low_bits(it.coded)));
                     // Half a pedal.
                     let exact = !matches!(value, U7::MIN | U7::MAX);
                     [None, plain.filter(|_| exact), toggle]
                 }
                 84 => [count, plain, None],
                 121 | 126 => [count, plain.filter(|_| value != U7::MIN), None],
-                _ if is_counted(controller) => [count, None, None],
+                _ if is_counted(item.number) => [count, None, None],
                 _ => [None, plain, None],
             }
+        }
+    }
+
+    impl Enhanced {
+        fn record(&mut self, controller: u8, value: U7, packet: Packet) {
+            let mut count = 0;
+            if let Some(slot) = self.counts.get_mut(usize::from(controller)) {
+                *slot = slot.wrapping_add(1);
+                count = *slot;
+            }
+            if self.commands.len() >= History::MAX_COMMANDS {
+                make_room(&mut self.commands);
+            }
+            self.commands.push(Command {
+                controller,
+                value,
+                count,
+                mark: Mark::new(packet),
+            });
         }
     }
 

@@ -93,6 +93,9 @@ pub(crate) mod receiver {
     use super::{Extra, Extras};
     use crate::repairer::PerKey;
 
+    /// How fast keys are let go that do not measure it.
+    pub(crate) const USUAL_RELEASE: U7 = U7::from_low_bits(64);
+
     /// Chapter E by note: chapter N asks it, whatever the S bits.
     pub(crate) struct ExtraTable {
         counts: PerKey<Option<U7>>,
@@ -121,10 +124,9 @@ pub(crate) mod receiver {
             self.counts.get(note.to_u7()).map(U7::get)
         }
 
-        /// How fast the note was let go; 64 if nothing is said.
+        /// How fast the note was let go.
         pub(crate) fn release(&self, note: Note) -> U7 {
-            const USUAL: U7 = U7::from_low_bits(64);
-            self.releases.get(note.to_u7()).unwrap_or(USUAL)
+            self.releases.get(note.to_u7()).unwrap_or(USUAL_RELEASE)
         }
     }
 }
@@ -172,14 +174,14 @@ pub(crate) mod sent {
     use crate::logs::Logs;
     use crate::recent::{View, item_bit};
 
-    /// What chapter N does not keep of the notes of a channel. Which of them are unacknowledged it
-    /// does keep.
+    /// What chapter N does not keep of the notes of a channel. Which of them are unacknowledged, and
+    /// how fast they were let go, it does keep.
     #[derive(Clone, Debug)]
     pub(crate) struct History {
-        /// Note-ons without a note-off.
-        counts: [u16; 128],
-        /// How fast the note was let go last.
-        releases: [U7; 128],
+        /// The notes with note-ons without a note-off.
+        held: u128,
+        /// How many more than one those of them have that have more, by note.
+        stacked: Vec<(u8, u16)>,
     }
 
     impl History {
@@ -188,43 +190,76 @@ pub(crate) mod sent {
 
         pub(crate) const fn new() -> Self {
             Self {
-                counts: [0; 128],
-                releases: [Self::DEFAULT_RELEASE; 128],
+                held: 0,
+                stacked: Vec::new(),
             }
         }
 
         pub(crate) fn on(&mut self, note: Note) {
-            if let Some(count) = self.counts.get_mut(usize::from(note.get())) {
-                *count = count.saturating_add(1);
+            let bit = item_bit(note.get());
+            if self.held & bit == 0 {
+                self.held |= bit;
+                return;
+            }
+            match self.find(note.get()) {
+                Ok(index) => {
+                    if let Some((_, more)) = self.stacked.get_mut(index) {
+                        *more = more.saturating_add(1);
+                    }
+                }
+                Err(index) => self.stacked.insert(index, (note.get(), 1)),
             }
         }
 
-        pub(crate) fn off(&mut self, note: Note, velocity: U7) {
-            let note = usize::from(note.get());
-            if let Some(count) = self.counts.get_mut(note) {
-                *count = count.saturating_sub(1);
-            }
-            if let Some(release) = self.releases.get_mut(note) {
-                *release = velocity;
+        fn find(&self, note: u8) -> Result<usize, usize> {
+            self.stacked.binary_search_by_key(&note, |(it, _)| *it)
+        }
+
+        pub(crate) fn off(&mut self, note: Note) {
+            let Ok(index) = self.find(note.get()) else {
+                self.held &= !item_bit(note.get());
+                return;
+            };
+            if let Some((_, more)) = self.stacked.get_mut(index)
+                && *more > 1
+            {
+                *more -= 1;
+            } else {
+                self.stacked.remove(index);
             }
         }
 
         /// Controllers 120 and 123 to 127.
-        pub(crate) const fn clear(&mut self) {
-            self.counts = [0; 128];
+        pub(crate) fn clear(&mut self) {
+            self.held = 0;
+            self.stacked.clear();
+        }
+
+        /// Whether it knows nothing.
+        pub(crate) const fn is_blank(&self) -> bool {
+            self.held == 0
+        }
+
+        /// Gives back what memory it does not need now.
+        pub(crate) fn shrink(&mut self) {
+            self.stacked.shrink_to_fit();
         }
 
         /// COUNT of the note, if it needs a log.
         pub(crate) fn count(&self, note: u8, on: bool) -> Option<U7> {
-            let count = self.counts.get(usize::from(note)).copied()?;
-            let coded = U7::from_low_bits(count.min(127) as u8);
-            (count > u16::from(on)).then_some(coded)
+            if on && self.stacked.is_empty() || self.held & item_bit(note) == 0 {
+                return None;
+            }
+            let stacked = self.find(note).ok().and_then(|it| self.stacked.get(it));
+            match stacked {
+                Some((_, more)) => Some(U7::from_low_bits(more.saturating_add(1).min(127) as u8)),
+                None => (!on).then_some(U7::from_low_bits(1)),
+            }
         }
 
-        /// The release velocity of the note, if it needs a log.
-        pub(crate) fn release(&self, note: u8, on: bool) -> Option<U7> {
-            let release = self.releases.get(usize::from(note)).copied()?;
-            (!on && release != Self::DEFAULT_RELEASE).then_some(release)
+        /// A release velocity, if it needs a log.
+        pub(crate) fn release(release: U7) -> Option<U7> {
+            (release != Self::DEFAULT_RELEASE).then_some(release)
         }
 
         /// The chapter with the counts and release velocities of those notes.
@@ -236,15 +271,17 @@ pub(crate) mod sent {
             logs: &'b mut Vec<ExtraLog>,
         ) -> Option<Extras<'b>> {
             logs.clear();
-            for (item, mark) in notes.recent.iter() {
-                let on = notes.is_on(item);
+            for it in notes.recent.iter() {
+                let item = it.number;
                 let log = |extra| ExtraLog {
-                    s: mark.s(view.previous),
+                    s: it.mark().s(view.previous),
                     note: Note::from(U7::from_low_bits(item)),
                     extra,
                 };
-                let count = self.count(item, on).map(Extra::Count).map(log);
-                let release = self.release(item, on).map(Extra::ReleaseVelocity).map(log);
+                let count = self.count(item, Notes::is_on(it));
+                let count = count.map(Extra::Count).map(log);
+                let release = Notes::release(it).and_then(Self::release);
+                let release = release.map(Extra::ReleaseVelocity).map(log);
                 logs.extend(count.filter(|_| counts & item_bit(item) != 0));
                 logs.extend(release.filter(|_| releases & item_bit(item) != 0));
             }

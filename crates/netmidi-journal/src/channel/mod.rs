@@ -27,6 +27,7 @@ pub(crate) use {
     extras::receiver::ExtraTable,
     note::receiver::NoteModel,
     parameter::receiver::ParameterModel,
+    poly_pressure::receiver::PolyPressureModel,
     program::receiver::ProgramModel,
     wheel::receiver::WheelModel,
 };
@@ -363,10 +364,10 @@ pub(crate) mod sent {
     use super::{ChannelJournal, ControlLog, ExtraLog, NoteLog, ParameterLog, PolyPressureLog};
     use super::{control, extras, note, parameter, poly_pressure, pressure, program, wheel};
     use crate::channel::parameter::sent::TooLong;
-    use crate::recent::{Recent, View, item_bit};
+    use crate::recent::{Item, Packet, Recent, View, item_bit};
 
     /// Controllers that are told together, before all others.
-    pub(crate) const SAFETY: u128 = control::sent::History::SAFETY;
+    const SAFETY: u128 = control::sent::History::SAFETY;
 
     /// What was sent on one channel.
     #[derive(Clone, Debug)]
@@ -400,19 +401,34 @@ pub(crate) mod sent {
     }
 
     /// A part of a channel journal that can be left out of it.
-    #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+    #[derive(Clone, Copy, Debug)]
     pub(crate) enum Piece {
         Program,
-        Controls(u128),
+        /// The controllers without which notes hang.
+        Safety,
+        /// A controller, with the one that must not come without it, which is below.
+        Controls(u8),
         Parameter(u8),
         Selection,
         Wheel,
-        OffBits(u128),
+        OffBits,
         Note(u8),
         Count(u8),
         Release(u8),
         Pressure,
         PolyPressure(u8),
+    }
+
+    /// Which pieces are looked for. Those that take no time are told in any case.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Parts {
+        pub(crate) controls: bool,
+        /// With the selected one.
+        pub(crate) parameters: bool,
+        /// With their counts.
+        pub(crate) notes: bool,
+        /// Release velocities, and the pressure of keys.
+        pub(crate) releases: bool,
     }
 
     /// Room for the logs of one channel journal.
@@ -451,21 +467,43 @@ pub(crate) mod sent {
             pressure: false,
             poly_pressure: 0,
         };
+    }
 
-        pub(crate) const fn add(&mut self, piece: Piece) {
-            match piece {
-                Piece::Program => self.program = true,
-                Piece::Controls(set) => self.controls |= set,
-                Piece::Parameter(item) => self.parameters |= item_bit(item),
-                Piece::Selection => self.selection = true,
-                Piece::Wheel => self.wheel = true,
-                Piece::OffBits(set) => self.notes |= set,
-                Piece::Note(item) => self.notes |= item_bit(item),
-                Piece::Count(item) => self.counts |= item_bit(item),
-                Piece::Release(item) => self.releases |= item_bit(item),
-                Piece::Pressure => self.pressure = true,
-                Piece::PolyPressure(item) => self.poly_pressure |= item_bit(item),
+    impl Piece {
+        /// Two numbers below 16 and 256 that stand for it, and put pieces into their order.
+        pub(crate) const fn to_numbers(self) -> (u8, u8) {
+            match self {
+                Self::Program => (0, 0),
+                Self::Safety => (1, 0),
+                Self::Controls(item) => (2, item),
+                Self::Parameter(item) => (3, item),
+                Self::Selection => (4, 0),
+                Self::Wheel => (5, 0),
+                Self::OffBits => (6, 0),
+                Self::Note(item) => (7, item),
+                Self::Count(item) => (8, item),
+                Self::Release(item) => (9, item),
+                Self::Pressure => (10, 0),
+                Self::PolyPressure(item) => (11, item),
             }
+        }
+
+        pub(crate) const fn from_numbers((kind, item): (u8, u8)) -> Option<Self> {
+            Some(match kind {
+                0 => Self::Program,
+                1 => Self::Safety,
+                2 => Self::Controls(item),
+                3 => Self::Parameter(item),
+                4 => Self::Selection,
+                5 => Self::Wheel,
+                6 => Self::OffBits,
+                7 => Self::Note(item),
+                8 => Self::Count(item),
+                9 => Self::Release(item),
+                10 => Self::Pressure,
+                11 => Self::PolyPressure(item),
+                _ => return None,
+            })
         }
     }
 
@@ -486,34 +524,72 @@ pub(crate) mod sent {
 
         /// A command that sets everything to its start went out.
         pub(crate) fn reset(&mut self) {
-            let mut blank = Self::new(self.enhanced);
-            core::mem::swap(self, &mut blank);
             // What was allocated will be needed again.
-            self.controls.reuse(blank.controls);
-            self.parameters = blank.parameters;
+            self.program = program::sent::History::default();
+            self.controls.clear();
             if let Some(parameters) = &mut self.parameters {
                 parameters.reset();
             }
-            self.poly_pressure = blank.poly_pressure;
+            self.wheel.mark.clear();
+            self.notes.reset();
+            self.extras.clear();
+            self.pressure.mark.clear();
             if let Some(poly_pressure) = &mut self.poly_pressure {
                 poly_pressure.recent.clear();
             }
         }
 
-        pub(crate) fn record(&mut self, at: RtpTimestamp, message: ChannelMessage, packet: u64) {
+        /// Gives back what memory it does not need now. Returns whether it is as it was when it was
+        /// new.
+        pub(crate) fn shrink(&mut self) -> bool {
+            self.controls.shrink();
+            self.notes.recent.shrink();
+            self.extras.shrink();
+            if let Some(parameters) = &mut self.parameters {
+                parameters.shrink();
+            }
+            let blank = |it: &mut Box<parameter::sent::History>| it.is_blank();
+            self.parameters.take_if(blank);
+            if let Some(poly_pressure) = &mut self.poly_pressure {
+                poly_pressure.recent.shrink();
+            }
+            self.poly_pressure.take_if(|it| it.recent.is_empty());
+            !self.is_pending()
+                && self.program.is_blank()
+                && self.controls.is_blank()
+                && self.parameters.is_none()
+                && self.extras.is_blank()
+        }
+
+        /// All packets have numbers that are lower by so much from now on.
+        pub(crate) fn rebase(&mut self, by: Packet) {
+            self.program.mark.rebase(by);
+            self.controls.rebase(by);
+            if let Some(parameters) = &mut self.parameters {
+                parameters.rebase(by);
+            }
+            self.wheel.mark.rebase(by);
+            self.notes.rebase(by);
+            self.pressure.mark.rebase(by);
+            if let Some(poly_pressure) = &mut self.poly_pressure {
+                poly_pressure.recent.rebase(by);
+            }
+        }
+
+        pub(crate) fn record(&mut self, at: RtpTimestamp, message: ChannelMessage, packet: Packet) {
             match message {
                 ChannelMessage::NoteOn { note, velocity, .. } if !message.is_note_off() => {
                     self.notes.on(at, note, velocity, packet);
                     self.extras.on(note);
                 }
                 ChannelMessage::NoteOn { note, .. } => {
-                    self.notes.off(note, packet);
-                    self.extras
-                        .off(note, extras::sent::History::DEFAULT_RELEASE);
+                    let release = extras::sent::History::DEFAULT_RELEASE;
+                    self.notes.off(at, note, release, packet);
+                    self.extras.off(note);
                 }
                 ChannelMessage::NoteOff { note, velocity, .. } => {
-                    self.notes.off(note, packet);
-                    self.extras.off(note, velocity);
+                    self.notes.off(at, note, velocity, packet);
+                    self.extras.off(note);
                 }
                 ChannelMessage::PolyPressure { note, value, .. } => self
                     .poly_pressure
@@ -532,7 +608,7 @@ pub(crate) mod sent {
             }
         }
 
-        fn control(&mut self, control: Controller, value: U7, packet: u64) {
+        fn control(&mut self, control: Controller, value: U7, packet: Packet) {
             match control.get() {
                 98..=101 => {
                     return self
@@ -590,7 +666,7 @@ pub(crate) mod sent {
         }
 
         /// The first packet that something unacknowledged is from.
-        pub(crate) fn oldest(&self) -> Option<u64> {
+        pub(crate) fn oldest(&self) -> Option<Packet> {
             let parameters = self.parameters.as_ref();
             [
                 self.program.mark.packet(),
@@ -607,7 +683,7 @@ pub(crate) mod sent {
             .min()
         }
 
-        pub(crate) fn acknowledge(&mut self, report: u64) {
+        pub(crate) fn acknowledge(&mut self, report: Packet) {
             self.program.mark.acknowledge(report);
             self.controls.acknowledge(report);
             if let Some(parameters) = &mut self.parameters {
@@ -623,13 +699,13 @@ pub(crate) mod sent {
         }
 
         /// Drops notes from before this packet: receivers would play them again.
-        pub(crate) fn drop_notes_before(&mut self, packet: u64) {
+        pub(crate) fn drop_notes_before(&mut self, packet: Packet) {
             self.notes.drop_before(packet);
         }
 
         /// The journals before the packet `since` tell only `picks`. Returns whether anything was
         /// left out.
-        pub(crate) fn omit_except(&mut self, picks: &Picks, since: u64) -> bool {
+        pub(crate) fn omit_except(&mut self, picks: &Picks, since: Packet) -> bool {
             let mut any = self.controls.omit_except(picks.controls, since);
             if let Some(parameters) = &mut self.parameters {
                 any |= parameters.recent.omit_except(picks.parameters, since);
@@ -637,13 +713,14 @@ pub(crate) mod sent {
             }
             // A note has arrived when all that is told of it has.
             let mut notes = picks.notes;
-            for (item, _) in self.notes.recent.iter() {
-                let on = self.notes.is_on(item);
-                let bit = item_bit(item);
-                if picks.counts & bit == 0 && self.extras.count(item, on).is_some()
-                    || picks.releases & bit == 0 && self.extras.release(item, on).is_some()
-                {
-                    notes &= !bit;
+            if self.notes.recent.members() & !(picks.counts & picks.releases) != 0 {
+                for item in self.notes.recent.iter() {
+                    let bit = item_bit(item.number);
+                    if picks.counts & bit == 0 && self.count(item).is_some()
+                        || picks.releases & bit == 0 && Self::release(item).is_some()
+                    {
+                        notes &= !bit;
+                    }
                 }
             }
             any |= self.notes.recent.omit_except(notes, since);
@@ -704,7 +781,7 @@ pub(crate) mod sent {
         }
 
         /// All that can be left out: with the packet that changed it last, and its octets.
-        pub(crate) fn pieces(&self, mut tell: impl FnMut(Piece, u64, usize)) {
+        pub(crate) fn pieces(&self, parts: Parts, mut tell: impl FnMut(Piece, Packet, usize)) {
             let fixed = [
                 (Piece::Program, self.program.mark, 3),
                 (Piece::Wheel, self.wheel.mark, 2),
@@ -715,52 +792,91 @@ pub(crate) mod sent {
                     tell(piece, packet, len);
                 }
             }
-            self.controls
-                .groups(|set, packet, len| tell(Piece::Controls(set), packet, len));
-            if let Some(parameters) = &self.parameters {
+            if parts.controls {
+                self.controls.groups(|highest, packet, len| {
+                    tell(highest.map_or(Piece::Safety, Piece::Controls), packet, len);
+                });
+            }
+            if parts.parameters
+                && let Some(parameters) = &self.parameters
+            {
                 if let Some(packet) = parameters.selection_mark.packet() {
                     tell(Piece::Selection, packet, 0);
                 }
-                for (item, mark) in parameters.recent.iter() {
-                    let packet = mark.packet().unwrap_or_default();
+                for item in parameters.recent.iter() {
+                    let packet = item.mark().packet().unwrap_or_default();
                     let len = match parameters.open_item() {
                         // Counted with the header.
-                        Some(open) if open == item => 0,
-                        _ => parameters.log_len(item),
+                        Some(open) if open == item.number => 0,
+                        _ => parameters.log_len(item.number),
                     };
-                    tell(Piece::Parameter(item), packet, len);
+                    tell(Piece::Parameter(item.number), packet, len);
                 }
             }
-            let off = self.notes.off_members();
-            if off != 0 {
-                tell(Piece::OffBits(off), 0, self.notes.off_len());
+            if self.notes.off_members() != 0 {
+                tell(Piece::OffBits, 0, self.notes.off_len());
             }
-            for (item, mark) in self.notes.recent.iter() {
-                let packet = mark.packet().unwrap_or_default();
-                let on = self.notes.is_on(item);
-                if on {
-                    tell(Piece::Note(item), packet, 2);
-                }
-                if self.extras.count(item, on).is_some() {
-                    tell(Piece::Count(item), packet, 2);
-                }
-                if self.extras.release(item, on).is_some() {
-                    tell(Piece::Release(item), packet, 2);
+            if parts.notes || parts.releases {
+                for item in self.notes.recent.iter() {
+                    let packet = item.mark().packet().unwrap_or_default();
+                    if parts.notes && note::sent::History::is_on(item) {
+                        tell(Piece::Note(item.number), packet, 2);
+                    }
+                    if parts.notes && self.count(item).is_some() {
+                        tell(Piece::Count(item.number), packet, 2);
+                    }
+                    if parts.releases && Self::release(item).is_some() {
+                        tell(Piece::Release(item.number), packet, 2);
+                    }
                 }
             }
-            for (item, mark) in self
-                .poly_pressure_recent()
-                .into_iter()
-                .flat_map(Recent::iter)
-            {
-                let packet = mark.packet().unwrap_or_default();
-                tell(Piece::PolyPressure(item), packet, 2);
+            let poly_pressure = self.poly_pressure_recent().filter(|_| parts.releases);
+            for item in poly_pressure.into_iter().flat_map(Recent::iter) {
+                let packet = item.mark().packet().unwrap_or_default();
+                tell(Piece::PolyPressure(item.number), packet, 2);
             }
         }
 
-        /// Those of [`SAFETY`] that are to be told.
-        pub(crate) const fn safety_controls(&self) -> u128 {
-            self.controls.members() & SAFETY
+        /// Puts the piece in.
+        pub(crate) const fn pick(&self, piece: Piece, picks: &mut Picks) {
+            match piece {
+                Piece::Program => picks.program = true,
+                Piece::Safety => picks.controls |= self.controls.safety_group(),
+                Piece::Controls(item) => picks.controls |= self.controls.group_of(item),
+                Piece::Parameter(item) => picks.parameters |= item_bit(item),
+                Piece::Selection => picks.selection = true,
+                Piece::Wheel => picks.wheel = true,
+                Piece::OffBits => picks.notes |= self.notes.off_members(),
+                Piece::Note(item) => picks.notes |= item_bit(item),
+                Piece::Count(item) => picks.counts |= item_bit(item),
+                Piece::Release(item) => picks.releases |= item_bit(item),
+                Piece::Pressure => picks.pressure = true,
+                Piece::PolyPressure(item) => picks.poly_pressure |= item_bit(item),
+            }
+        }
+
+        /// Whether a controller, a parameter or the selection is in.
+        pub(crate) const fn is_picked(&self, piece: Piece, picks: &Picks) -> bool {
+            match piece {
+                Piece::Controls(item) => self.controls.group_of(item) & !picks.controls == 0,
+                Piece::Parameter(item) => picks.parameters & item_bit(item) != 0,
+                Piece::Selection => picks.selection,
+                _ => false,
+            }
+        }
+
+        /// Whether the controllers without which notes hang are left out.
+        pub(crate) const fn lacks_safety(&self, picks: &Picks) -> bool {
+            self.controls.members() & SAFETY & !picks.controls != 0
+        }
+
+        fn count(&self, item: &Item<RtpTimestamp>) -> Option<U7> {
+            let on = note::sent::History::is_on(item);
+            self.extras.count(item.number, on)
+        }
+
+        fn release(item: &Item<RtpTimestamp>) -> Option<U7> {
+            note::sent::History::release(item).and_then(extras::sent::History::release)
         }
 
         /// The parameter in progress, as a bit.
@@ -774,13 +890,13 @@ pub(crate) mod sent {
         pub(crate) fn chapter_of(&self, piece: Piece) -> (u8, usize) {
             match piece {
                 Piece::Program => (super::P, 0),
-                Piece::Controls(_) => (super::C, 1),
+                Piece::Safety | Piece::Controls(_) => (super::C, 1),
                 Piece::Parameter(_) | Piece::Selection => {
                     let len = self.parameters.as_ref().map_or(0, |it| it.base_len());
                     (super::M, len)
                 }
                 Piece::Wheel => (super::W, 0),
-                Piece::OffBits(_) | Piece::Note(_) => (super::N, 2),
+                Piece::OffBits | Piece::Note(_) => (super::N, 2),
                 Piece::Count(_) | Piece::Release(_) => (super::E, 1),
                 Piece::Pressure => (super::T, 0),
                 Piece::PolyPressure(_) => (super::A, 1),

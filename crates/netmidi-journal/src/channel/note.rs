@@ -168,8 +168,8 @@ pub(crate) mod receiver {
     use netmidi_wire::RtpTimestamp;
 
     use super::{NoteLog, Notes};
-    use crate::channel::extras::receiver::ExtraTable;
-    use crate::repairer::{ChannelModel, PerKey, Repairs, Stamp, keys};
+    use crate::channel::extras::receiver::{ExtraTable, USUAL_RELEASE};
+    use crate::repairer::{ChannelModel, Packet, Repairs, Stamp, Table};
 
     /// How long ago the own note-on was at least if it cannot be the one that a log with Y=1
     /// means: 250 ms in ticks of 100 µs, five times as long as senders set Y.
@@ -186,29 +186,28 @@ pub(crate) mod receiver {
         count: u8,
         /// Of the last note-on.
         velocity: U7,
+        /// The packet of the last note-on.
+        on: Packet,
+        /// The packet of the last note-on or note-off.
+        last: Packet,
         /// When the last note-on was due.
         at: RtpTimestamp,
-        /// The packet of the last note-on.
-        on_ext: u64,
-        /// The packet of the last note-on or note-off.
-        ext: u64,
+    }
+
+    impl NoteState {
+        /// Whether its last note-on is that of a later state, or a restoration has struck it since.
+        fn is_strike_of(self, now: Self) -> bool {
+            let (own, then) = ((self.on, self.at), (now.on, now.at));
+            self.velocity == now.velocity && (own == then || self.on.ext() > now.on.ext())
+        }
     }
 
     /// Which notes of a channel sound.
-    #[derive(Clone, Debug)]
+    #[derive(Clone, Debug, Default)]
     pub(crate) struct NoteModel {
-        notes: PerKey<NoteState>,
+        notes: Table<NoteState>,
         /// The packet of the last note-on of any note.
         pub(crate) on_ext: u64,
-    }
-
-    impl Default for NoteModel {
-        fn default() -> Self {
-            Self {
-                notes: PerKey::new(NoteState::default()),
-                on_ext: 0,
-            }
-        }
     }
 
     impl NoteModel {
@@ -217,9 +216,9 @@ pub(crate) mod receiver {
             *state = NoteState {
                 count: (state.count + 1).min(MANY),
                 velocity,
+                on: Packet::new(stamp.ext),
+                last: Packet::new(stamp.ext),
                 at: stamp.at,
-                on_ext: stamp.ext,
-                ext: stamp.ext,
             };
             self.on_ext = self.on_ext.max(stamp.ext);
         }
@@ -227,13 +226,24 @@ pub(crate) mod receiver {
         pub(crate) fn off(&mut self, ext: u64, note: Note) {
             let state = self.notes.get_mut(note.to_u7());
             state.count = state.count.saturating_sub(1);
-            state.ext = ext;
+            state.last = Packet::new(ext);
         }
 
         pub(crate) fn all_off(&mut self) {
-            for key in keys() {
-                self.notes.get_mut(key).count = 0;
+            for state in self.notes.values_mut() {
+                state.count = 0;
             }
+        }
+
+        /// A reset of the whole system. Memory is kept.
+        pub(crate) fn clear(&mut self) {
+            self.notes.clear();
+            self.on_ext = 0;
+        }
+
+        /// The notes that have been struck, ascending.
+        pub(crate) fn used(&self) -> impl Iterator<Item = Note> + use<> {
+            self.notes.keys().map(Note::from)
         }
 
         /// How many note-ons of the note have had no note-off.
@@ -243,7 +253,7 @@ pub(crate) mod receiver {
 
         /// The packet of the last note-on or note-off of the note.
         pub(crate) fn ext(&self, note: Note) -> u64 {
-            self.notes.get(note.to_u7()).ext
+            self.notes.get(note.to_u7()).last.ext()
         }
     }
 
@@ -317,8 +327,8 @@ pub(crate) mod receiver {
                     // It sounds as it should. Ending it would only make it silent.
                     let state = self.notes.notes.get_mut(note.to_u7());
                     state.at = out.stamp.at;
-                    state.on_ext = out.stamp.ext;
-                    state.ext = out.stamp.ext;
+                    state.on = Packet::new(out.stamp.ext);
+                    state.last = Packet::new(out.stamp.ext);
                     return;
                 }
                 (1, 1)
@@ -340,13 +350,42 @@ pub(crate) mod receiver {
             }
         }
 
+        /// Ends what sounds and does not sound now, or was struck again since; all of it if the
+        /// channel mode changes, which ends all notes.
+        pub(crate) fn restore_notes_off(&mut self, now: &Self, out: &mut Repairs<'_>) {
+            let all = self.mode_differs(now);
+            for note in self.notes.used() {
+                let key = note.to_u7();
+                let (own, then) = (self.notes.notes.get(key), now.notes.notes.get(key));
+                let ended = if !all && own.is_strike_of(then) {
+                    own.count.saturating_sub(then.count)
+                } else {
+                    own.count
+                };
+                self.end_note(note, ended, USUAL_RELEASE, out);
+            }
+        }
+
+        /// Strikes what sounds now, however long ago it was struck.
+        pub(crate) fn restore_notes_on(&mut self, now: &Self, out: &mut Repairs<'_>) {
+            for note in now.notes.used() {
+                let then = now.notes.notes.get(note.to_u7());
+                let missing = then.count.saturating_sub(self.notes.count(note));
+                let message = ChannelMessage::note_on(self.channel, note, then.velocity);
+                for _ in 0..missing.min(MAX_STACKED) {
+                    self.execute(message, out);
+                }
+                out.leave_untold(missing.saturating_sub(MAX_STACKED).into());
+            }
+        }
+
         /// Whether the note of the log is another than the one that sounds, one note-off and one
         /// note-on later.
         fn was_struck_again(&self, log: NoteLog, own: NoteState, out: &Repairs<'_>) -> bool {
             // While catching up, what an earlier repair has struck is not struck again for its age.
-            let age_tells = log.play && out.catching_up.is_none_or(|gap| own.on_ext + 1 < gap);
+            let age_tells = log.play && out.catching_up.is_none_or(|gap| own.on.ext() + 1 < gap);
             own.velocity != log.velocity
-                || own.on_ext < out.checkpoint
+                || own.on.ext() < out.checkpoint
                 || age_tells && out.stamp.at.distance_from(own.at) > CLEARLY_OLD
         }
     }
@@ -465,82 +504,95 @@ pub(crate) mod sent {
 
     use super::{NoteLog, Notes, OffBits};
     use crate::logs::Logs;
-    use crate::recent::{Recent, View, item_bit};
+    use crate::recent::{Item, Packet, Recent, View, item_bit, rebased};
 
     /// Which notes of a channel were switched on and off.
     #[derive(Clone, Debug)]
     pub(crate) struct History {
-        pub(crate) recent: Recent,
-        /// 0 for a note that was switched off last.
-        velocities: [U7; 128],
-        /// When the note was switched on.
-        times: [RtpTimestamp; 128],
-        off: OffBits,
+        /// With the velocity of the note-on, or that of the note-off and [`OFF`](Self::OFF), and
+        /// when that was.
+        pub(crate) recent: Recent<RtpTimestamp>,
+        /// Those that were switched off last, as bits.
+        off: u128,
         /// The packet with the last note-off, for the B bit.
-        last_off: u64,
+        last_off: Packet,
     }
 
     impl History {
+        /// It was switched off last.
+        const OFF: u8 = 0x80;
+        /// As many notes as two hands have played until a report comes, with losses.
+        const TYPICAL: usize = 32;
+
         pub(crate) const fn new() -> Self {
             Self {
                 recent: Recent::new(),
-                velocities: [U7::MIN; 128],
-                times: [RtpTimestamp(0); 128],
-                off: OffBits::EMPTY,
+                off: 0,
                 last_off: 0,
             }
         }
 
-        pub(crate) fn on(&mut self, at: RtpTimestamp, note: Note, velocity: U7, packet: u64) {
-            let index = usize::from(note.get());
-            if let Some(slot) = self.velocities.get_mut(index) {
-                *slot = velocity;
-            }
-            if let Some(slot) = self.times.get_mut(index) {
-                *slot = at;
-            }
-            self.off.remove(note);
-            self.recent.touch(note.get(), packet);
+        pub(crate) fn on(&mut self, at: RtpTimestamp, note: Note, velocity: U7, packet: Packet) {
+            self.off &= !item_bit(note.get());
+            self.recent.expect(Self::TYPICAL);
+            self.recent.touch(note.get(), packet, velocity.get(), at);
         }
 
-        pub(crate) fn off(&mut self, note: Note, packet: u64) {
-            if let Some(slot) = self.velocities.get_mut(usize::from(note.get())) {
-                *slot = U7::MIN;
-            }
-            self.off.insert(note);
+        pub(crate) fn off(&mut self, at: RtpTimestamp, note: Note, release: U7, packet: Packet) {
+            self.off |= item_bit(note.get());
             self.last_off = packet;
-            self.recent.touch(note.get(), packet);
+            self.recent.expect(Self::TYPICAL);
+            let value = release.get() | Self::OFF;
+            self.recent.touch(note.get(), packet, value, at);
         }
 
         /// Whether the note was switched on last.
-        pub(crate) fn is_on(&self, note: u8) -> bool {
-            self.velocity(note) != U7::MIN
+        pub(crate) const fn is_on(item: &Item<RtpTimestamp>) -> bool {
+            item.value & Self::OFF == 0
         }
 
-        pub(crate) fn acknowledge(&mut self, report: u64) {
+        /// How fast the note was let go, if it was switched off last.
+        pub(crate) fn release(item: &Item<RtpTimestamp>) -> Option<U7> {
+            (!Self::is_on(item)).then_some(U7::from_low_bits(item.value))
+        }
+
+        pub(crate) fn acknowledge(&mut self, report: Packet) {
             self.recent.acknowledge(report);
             self.keep_members();
         }
 
-        pub(crate) fn drop_before(&mut self, packet: u64) {
-            self.recent.drop_before(packet);
-            self.keep_members();
+        pub(crate) fn drop_before(&mut self, packet: Packet) {
+            if self.recent.oldest().is_some_and(|oldest| oldest < packet) {
+                self.recent.drop_before(packet);
+                self.keep_members();
+            }
+        }
+
+        pub(crate) fn rebase(&mut self, by: Packet) {
+            self.recent.rebase(by);
+            self.last_off = rebased(self.last_off, by);
         }
 
         /// Controllers 120 and 123 to 127.
         pub(crate) fn clear(&mut self) {
             self.recent.clear();
-            self.off = OffBits::EMPTY;
+            self.off = 0;
+        }
+
+        /// A command that sets everything to its start went out. Memory is kept.
+        pub(crate) fn reset(&mut self) {
+            self.clear();
+            self.last_off = 0;
         }
 
         /// The notes that stand in OFFBITS, as bits.
         pub(crate) const fn off_members(&self) -> u128 {
-            self.off.0.reverse_bits()
+            self.off
         }
 
         /// Octets of OFFBITS.
         pub(crate) const fn off_len(&self) -> usize {
-            match self.off.range() {
+            match self.off_bits().range() {
                 Some((low, high)) => (high - low) as usize + 1,
                 None => 0,
             }
@@ -554,22 +606,22 @@ pub(crate) mod sent {
             logs: &'b mut Vec<NoteLog>,
         ) -> Option<Notes<'b>> {
             logs.clear();
-            let told_on = told & !self.off_members();
-            for (note, mark) in self.recent.iter() {
-                if told_on & item_bit(note) == 0 {
+            let all = told == u128::MAX;
+            for item in self.recent.iter() {
+                if !Self::is_on(item) || !all && told & item_bit(item.number) == 0 {
                     continue;
                 }
-                let at = self.times.get(usize::from(note))?;
+                let age = i64::from(view.now.distance_from(item.more));
                 logs.push(NoteLog {
-                    s: mark.s(view.previous),
-                    note: Note::from(U7::from_low_bits(note)),
-                    play: i64::from(view.now.distance_from(*at)) <= i64::from(view.play_window),
-                    velocity: self.velocity(note),
+                    s: item.mark().s(view.previous),
+                    note: Note::from(U7::from_low_bits(item.number)),
+                    play: age <= i64::from(view.play_window),
+                    velocity: U7::from_low_bits(item.value),
                 });
             }
             // All of OFFBITS or nothing of it.
-            let off = match self.off_members() & !told {
-                0 => self.off,
+            let off = match self.off & !told {
+                0 => self.off_bits(),
                 _ => OffBits::EMPTY,
             };
             if logs.is_empty() && off.is_empty() {
@@ -578,16 +630,13 @@ pub(crate) mod sent {
             Notes::new(self.last_off != view.previous, Logs::new(logs)?, off)
         }
 
-        fn velocity(&self, note: u8) -> U7 {
-            self.velocities
-                .get(usize::from(note))
-                .copied()
-                .unwrap_or_default()
+        /// OFFBITS has note 0 at the top.
+        const fn off_bits(&self) -> OffBits {
+            OffBits(self.off.reverse_bits())
         }
 
         const fn keep_members(&mut self) {
-            // OFFBITS has note 0 at the top.
-            self.off.0 &= self.recent.members().reverse_bits();
+            self.off &= self.recent.members();
         }
     }
 }

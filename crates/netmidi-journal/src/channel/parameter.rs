@@ -292,6 +292,8 @@ pub(crate) mod receiver {
         pending: Option<Pending>,
         registered_msb: Option<U7>,
         non_registered_msb: Option<U7>,
+        /// How many parameters were forgotten for want of room.
+        forgotten: u16,
         /// The packet of the last command of the parameter system.
         pub(crate) ext: u64,
     }
@@ -354,6 +356,7 @@ pub(crate) mod receiver {
         pub(crate) fn clear(&mut self) {
             self.deselect();
             self.states.clear();
+            self.forgotten = 0;
         }
 
         fn initiate(&mut self, parameter: Option<Parameter>) {
@@ -369,6 +372,12 @@ pub(crate) mod receiver {
             self.open = parameter.filter(|it| !is_null(*it));
         }
 
+        /// What a parameter is set to.
+        fn value(&self, parameter: Parameter) -> State {
+            let state = self.states.iter().rfind(|it| it.parameter == parameter);
+            state.copied().unwrap_or(State::new(parameter))
+        }
+
         /// The state of a parameter, which is the last one then.
         fn state(&mut self, parameter: Parameter) -> &mut State {
             let at = self
@@ -378,14 +387,9 @@ pub(crate) mod receiver {
                 .unwrap_or_else(|| {
                     if self.states.len() >= MAX_PARAMETERS {
                         self.states.remove(0);
+                        self.forgotten = self.forgotten.saturating_add(1);
                     }
-                    self.states.push(State {
-                        parameter,
-                        msb: None,
-                        lsb: None,
-                        net: 0,
-                        count: 0,
-                    });
+                    self.states.push(State::new(parameter));
                     self.states.len() - 1
                 });
             if let Some(tail) = self.states.get_mut(at..) {
@@ -396,6 +400,16 @@ pub(crate) mod receiver {
     }
 
     impl State {
+        const fn new(parameter: Parameter) -> Self {
+            Self {
+                parameter,
+                msb: None,
+                lsb: None,
+                net: 0,
+                count: 0,
+            }
+        }
+
         fn set(&mut self, control: Controller, value: U7) {
             match control {
                 Controller::DATA_ENTRY => {
@@ -495,19 +509,93 @@ pub(crate) mod receiver {
                         self.parameter_data(Controller::DATA_ENTRY_LSB, entry.value, out);
                     }
                 }
-                let missing = net.unwrap_or(0) - self.parameters.state(log.parameter).net;
-                let button = if missing > 0 {
-                    Controller::DATA_INCREMENT
-                } else {
-                    Controller::DATA_DECREMENT
-                };
-                for _ in 0..out.take_steps(missing.unsigned_abs().min(MAX_STEPS)) {
-                    self.parameter_data(button, U7::MIN, out);
-                }
+                self.step_parameter(log.parameter, net.unwrap_or(0), out);
             }
             if let Some(count) = log.count {
                 self.parameters.state(log.parameter).count = count.value.get();
             }
+        }
+
+        /// What parameters are set to. One of them is left selected.
+        pub(crate) fn restore_parameters(&mut self, now: &Self, out: &mut Repairs<'_>) {
+            out.leave_untold(
+                now.parameters
+                    .forgotten
+                    .saturating_sub(self.parameters.forgotten),
+            );
+            for then in &now.parameters.states {
+                self.restore_parameter(*then, out);
+            }
+        }
+
+        fn restore_parameter(&mut self, then: State, out: &mut Repairs<'_>) {
+            let own = self.parameters.value(then.parameter);
+            if (own.msb, own.lsb, own.net) == (then.msb, then.lsb, then.net) {
+                return;
+            }
+            self.select_parameter(then.parameter, out);
+            if (own.msb, own.lsb) != (then.msb, then.lsb) {
+                if let Some(msb) = then.msb {
+                    self.parameter_data(Controller::DATA_ENTRY, msb, out);
+                }
+                if let Some(lsb) = then.lsb {
+                    self.parameter_data(Controller::DATA_ENTRY_LSB, lsb, out);
+                }
+            }
+            let left = self.step_parameter(then.parameter, then.net, out);
+            out.leave_untold(left);
+        }
+
+        /// Which parameter is selected, and the upper halves that later commands may leave out.
+        pub(crate) fn restore_selection(&mut self, now: &Self, out: &mut Repairs<'_>) {
+            let then = &now.parameters;
+            if let Some(msb) = then.registered_msb
+                && self.parameters.registered_msb != then.registered_msb
+            {
+                self.parameter_command(Controller::RPN_MSB, msb, out);
+            }
+            if let Some(msb) = then.non_registered_msb
+                && self.parameters.non_registered_msb != then.non_registered_msb
+            {
+                self.parameter_command(Controller::NRPN_MSB, msb, out);
+            }
+            let own = (self.parameters.open, self.parameters.pending);
+            if own == (then.open, then.pending) {
+                return;
+            }
+            match (then.open, then.pending) {
+                (_, Some(Pending::Registered(msb))) => {
+                    self.parameter_command(Controller::RPN_MSB, msb, out);
+                }
+                (_, Some(Pending::NonRegistered(msb))) => {
+                    self.parameter_command(Controller::NRPN_MSB, msb, out);
+                }
+                (Some(parameter), None) => self.select_parameter(parameter, out),
+                // Both kinds have a null number; each leaves its own upper half behind.
+                (None, None) if then.registered_msb == Some(U7::MAX) => {
+                    self.select_parameter(Parameter::Registered(U14::MAX), out);
+                }
+                (None, None) if then.non_registered_msb == Some(U7::MAX) => {
+                    self.select_parameter(Parameter::NonRegistered(U14::MAX), out);
+                }
+                (None, None) => self.close_parameter(out),
+            }
+        }
+
+        /// Steps up or down until so many have been made since the last data entry. Returns how
+        /// many are left.
+        fn step_parameter(&mut self, parameter: Parameter, net: i16, out: &mut Repairs<'_>) -> u16 {
+            let missing = net - self.parameters.value(parameter).net;
+            let button = if missing > 0 {
+                Controller::DATA_INCREMENT
+            } else {
+                Controller::DATA_DECREMENT
+            };
+            let steps = out.take_steps(missing.unsigned_abs().min(MAX_STEPS));
+            for _ in 0..steps {
+                self.parameter_data(button, U7::MIN, out);
+            }
+            missing.unsigned_abs() - steps
         }
 
         /// The two commands that select a parameter. No transaction of the sender's, so they are
@@ -876,7 +964,7 @@ pub(crate) mod sent {
     use netmidi_message::{Controller, Parameter, U7, U14};
 
     use super::{ButtonCount, Entry, ParameterLog, ParameterLogs, Parameters, Pending};
-    use crate::recent::{Mark, Recent, View, item_bit};
+    use crate::recent::{Mark, Packet, Recent, View, item_bit, rebased};
 
     /// Which parameters of a channel were set.
     #[derive(Clone, Debug)]
@@ -913,7 +1001,7 @@ pub(crate) mod sent {
         /// Whether its last transaction began before the last controller 121.
         stale: bool,
         /// The packet that changed it last.
-        packet: u64,
+        packet: Packet,
     }
 
     /// Steps up and down since the last data entry.
@@ -941,10 +1029,30 @@ pub(crate) mod sent {
 
         /// A command that sets everything to its start went out.
         pub(crate) fn reset(&mut self) {
-            let mut parameters = core::mem::take(&mut self.parameters);
-            parameters.clear();
-            *self = Self::new();
-            self.parameters = parameters;
+            self.recent.clear();
+            self.parameters.clear();
+            self.deselect();
+        }
+
+        /// Whether it knows nothing.
+        pub(crate) fn is_blank(&self) -> bool {
+            self.parameters.is_empty()
+                && matches!(self.selection, Selection::Nothing)
+                && (self.registered_msb, self.non_registered_msb) == (U7::MAX, U7::MAX)
+        }
+
+        /// Gives back what memory it does not need now.
+        pub(crate) fn shrink(&mut self) {
+            self.recent.shrink();
+            self.parameters.shrink_to_fit();
+        }
+
+        pub(crate) fn rebase(&mut self, by: Packet) {
+            self.recent.rebase(by);
+            self.selection_mark.rebase(by);
+            for known in &mut self.parameters {
+                known.packet = rebased(known.packet, by);
+            }
         }
 
         /// Whether controllers 6, 38, 96 and 97 go to a parameter.
@@ -953,7 +1061,7 @@ pub(crate) mod sent {
         }
 
         /// Controllers 98 to 101.
-        pub(crate) fn select(&mut self, controller: Controller, value: U7, packet: u64) {
+        pub(crate) fn select(&mut self, controller: Controller, value: U7, packet: Packet) {
             let registered = matches!(controller, Controller::RPN_MSB | Controller::RPN_LSB);
             let msb = if registered {
                 &mut self.registered_msb
@@ -980,7 +1088,7 @@ pub(crate) mod sent {
         }
 
         /// Controllers 6, 38, 96 and 97, if they [go to a parameter](Self::takes_data).
-        pub(crate) fn data(&mut self, controller: Controller, value: U7, packet: u64) {
+        pub(crate) fn data(&mut self, controller: Controller, value: U7, packet: Packet) {
             // The lower half of the number may be left out, if it is 0.
             match self.selection {
                 Selection::Pending(Pending::Registered(msb)) => {
@@ -1012,7 +1120,7 @@ pub(crate) mod sent {
                 _ => known.step(-1),
             }
             known.packet = packet;
-            self.recent.touch(item, packet);
+            self.recent.touch(item, packet, 0, ());
         }
 
         /// Controller 121: values stay, the selection is gone.
@@ -1027,6 +1135,10 @@ pub(crate) mod sent {
                     buttons.since_reset = ButtonCount::default();
                 }
             }
+            self.deselect();
+        }
+
+        const fn deselect(&mut self) {
             self.selection = Selection::Nothing;
             self.selection_mark.clear();
             self.registered_msb = U7::MAX;
@@ -1077,9 +1189,9 @@ pub(crate) mod sent {
                 known.map(|known| known.log(mark.s(view.previous)))
             };
             let open = self.open_item();
-            for (item, mark) in self.recent.iter() {
-                if told & item_bit(item) != 0 && Some(item) != open {
-                    logs.extend(log(item, mark));
+            for item in self.recent.iter() {
+                if told & item_bit(item.number) != 0 && Some(item.number) != open {
+                    logs.extend(log(item.number, item.mark()));
                 }
             }
             let told_open =
@@ -1100,7 +1212,7 @@ pub(crate) mod sent {
         }
 
         /// A transaction begins.
-        fn open(&mut self, registered: bool, number: U14, packet: u64) {
+        fn open(&mut self, registered: bool, number: U14, packet: Packet) {
             let parameter = if registered {
                 Parameter::Registered(number)
             } else {
@@ -1112,7 +1224,7 @@ pub(crate) mod sent {
                 known.stale = false;
                 known.packet = packet;
             }
-            self.recent.touch(item, packet);
+            self.recent.touch(item, packet, 0, ());
             self.selection = Selection::Open(item);
             self.selection_mark.clear();
         }

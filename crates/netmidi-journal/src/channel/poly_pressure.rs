@@ -81,10 +81,34 @@ encodes!(PolyPressure<'_>);
 
 #[cfg(feature = "alloc")]
 pub(crate) mod receiver {
-    use netmidi_message::ChannelMessage;
+    use netmidi_message::{ChannelMessage, U7};
 
     use super::PolyPressure;
-    use crate::repairer::{ChannelModel, Repairs};
+    use crate::repairer::{ChannelModel, Repairs, Table, keys};
+
+    /// The pressure on each key, where it is known.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct PolyPressureModel {
+        keys: Table<U7>,
+        /// That of all other keys.
+        others: Option<U7>,
+    }
+
+    impl PolyPressureModel {
+        pub(crate) fn get(&self, key: U7) -> Option<U7> {
+            self.keys.used(key).or(self.others)
+        }
+
+        pub(crate) fn observe(&mut self, key: U7, value: U7) {
+            *self.keys.get_mut(key) = value;
+        }
+
+        /// All keys have this one now, or nobody knows which. Memory is kept.
+        pub(crate) fn set_all(&mut self, value: Option<U7>) {
+            self.keys.clear();
+            self.others = value;
+        }
+    }
 
     impl ChannelModel {
         /// The receiver's rule of chapter A.
@@ -102,6 +126,19 @@ pub(crate) mod receiver {
                 if !out.skips(log.s) && !log.stale && !known {
                     let message =
                         ChannelMessage::poly_pressure(self.channel, log.note, log.pressure);
+                    self.execute(message, out);
+                }
+            }
+        }
+
+        /// What came before all notes were ended counts no more, and is not known.
+        pub(crate) fn restore_poly_pressure(&mut self, now: &Self, out: &mut Repairs<'_>) {
+            for key in keys() {
+                let then = now.poly_pressure.get(key);
+                if let Some(value) = then
+                    && self.poly_pressure.get(key) != then
+                {
+                    let message = ChannelMessage::poly_pressure(self.channel, key.into(), value);
                     self.execute(message, out);
                 }
             }
@@ -144,37 +181,32 @@ pub(crate) mod sent {
 
     use super::{PolyPressure, PolyPressureLog};
     use crate::logs::Logs;
-    use crate::recent::{Recent, View, item_bit};
+    use crate::recent::{Packet, Recent, View, item_bit};
 
     /// Which pressures the keys of a channel were told.
     #[derive(Clone, Debug)]
     pub(crate) struct History {
+        /// With the pressure, and [`STALE`](Self::STALE).
         pub(crate) recent: Recent,
-        pressures: [U7; 128],
-        /// The keys whose notes were all ended since.
-        stale: u128,
     }
 
     impl History {
+        /// All notes were ended since.
+        const STALE: u8 = 0x80;
+
         pub(crate) const fn new() -> Self {
             Self {
                 recent: Recent::new(),
-                pressures: [U7::MIN; 128],
-                stale: 0,
             }
         }
 
-        pub(crate) fn record(&mut self, note: Note, pressure: U7, packet: u64) {
-            if let Some(slot) = self.pressures.get_mut(usize::from(note.get())) {
-                *slot = pressure;
-            }
-            self.stale &= !item_bit(note.get());
-            self.recent.touch(note.get(), packet);
+        pub(crate) fn record(&mut self, note: Note, pressure: U7, packet: Packet) {
+            self.recent.touch(note.get(), packet, pressure.get(), ());
         }
 
         /// Controllers 120 and 123 to 127.
-        pub(crate) const fn end_notes(&mut self) {
-            self.stale = u128::MAX;
+        pub(crate) fn end_notes(&mut self) {
+            self.recent.values().for_each(|it| *it |= Self::STALE);
         }
 
         /// The chapter with those of `told`.
@@ -189,16 +221,12 @@ pub(crate) mod sent {
             logs.extend(
                 self.recent
                     .iter()
-                    .filter(|(note, _)| told(*note))
-                    .map(|(note, mark)| PolyPressureLog {
-                        s: mark.s(view.previous),
-                        note: Note::from(U7::from_low_bits(note)),
-                        stale: self.stale & item_bit(note) != 0,
-                        pressure: self
-                            .pressures
-                            .get(usize::from(note))
-                            .copied()
-                            .unwrap_or_default(),
+                    .filter(|item| told(item.number))
+                    .map(|item| PolyPressureLog {
+                        s: item.mark().s(view.previous),
+                        note: Note::from(U7::from_low_bits(item.number)),
+                        stale: item.value & Self::STALE != 0,
+                        pressure: U7::from_low_bits(item.value),
                     }),
             );
             PolyPressure::new(true, Logs::new(logs)?)

@@ -46,7 +46,7 @@ pub(crate) mod sent {
     use netmidi_message::U7;
 
     use super::Pressure;
-    use crate::recent::{Mark, View};
+    use crate::recent::{Mark, Packet, View};
 
     /// Which pressure a channel was told.
     #[derive(Clone, Debug, Default)]
@@ -56,7 +56,7 @@ pub(crate) mod sent {
     }
 
     impl History {
-        pub(crate) const fn record(&mut self, pressure: U7, packet: u64) {
+        pub(crate) const fn record(&mut self, pressure: U7, packet: Packet) {
             self.pressure = pressure;
             self.mark = Mark::new(packet);
         }
@@ -82,6 +82,16 @@ pub(crate) mod receiver {
         pub(crate) fn repair_pressure(&mut self, log: &Pressure, out: &mut Repairs<'_>) {
             if !out.skips(log.s) && self.pressure != Some(log.pressure) {
                 let message = ChannelMessage::channel_pressure(self.channel, log.pressure);
+                self.execute(message, out);
+            }
+        }
+
+        /// What came before all notes were ended counts no more, and is not known.
+        pub(crate) fn restore_pressure(&mut self, now: &Self, out: &mut Repairs<'_>) {
+            if let Some(value) = now.pressure
+                && self.pressure != now.pressure
+            {
+                let message = ChannelMessage::channel_pressure(self.channel, value);
                 self.execute(message, out);
             }
         }

@@ -83,9 +83,23 @@ pub(crate) mod receiver {
     pub(crate) struct ProgramModel {
         program: Option<U7>,
         /// The bank when the program was chosen.
-        chosen_from: Option<(U7, U7)>,
-        bank: Option<(U7, U7)>,
+        chosen_from: Option<Bank>,
+        bank: Option<Bank>,
         pub(crate) ext: u64,
+    }
+
+    /// The values of controllers 0 and 32, of 32 only if it came behind.
+    #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+    struct Bank {
+        msb: U7,
+        lsb: Option<U7>,
+    }
+
+    impl Bank {
+        /// As chapter P has it.
+        fn halves(self) -> (U7, U7) {
+            (self.msb, self.lsb.unwrap_or_default())
+        }
     }
 
     impl ProgramModel {
@@ -96,12 +110,12 @@ pub(crate) mod receiver {
         }
 
         pub(crate) const fn bank_msb(&mut self, msb: U7) {
-            self.bank = Some((msb, U7::MIN));
+            self.bank = Some(Bank { msb, lsb: None });
         }
 
         pub(crate) const fn bank_lsb(&mut self, lsb: U7) {
-            if let Some((_, own)) = &mut self.bank {
-                *own = lsb;
+            if let Some(bank) = &mut self.bank {
+                bank.lsb = Some(lsb);
             }
         }
     }
@@ -119,12 +133,12 @@ pub(crate) mod receiver {
             }
             let bank = log.bank.map(|bank| (bank.msb, bank.lsb));
             let known = self.program.program == Some(log.program)
-                && (bank.is_none() || self.program.chosen_from == bank);
+                && (bank.is_none() || self.program.chosen_from.map(Bank::halves) == bank);
             if known {
                 return;
             }
             if let Some((msb, lsb)) = bank
-                && self.program.bank != bank
+                && self.program.bank.map(Bank::halves) != bank
             {
                 self.execute_uncounted(Controller::BANK_SELECT, msb, out);
                 // Many instruments keep the old lower half, so a 0 that nobody sent is not sent.
@@ -135,7 +149,36 @@ pub(crate) mod receiver {
             let program = ChannelMessage::program_change(self.channel, log.program);
             self.execute(program, out);
             // The same bank by the sender's account, whether or not all of it was sent.
-            self.program.chosen_from = bank.or(self.program.chosen_from);
+            if self.program.chosen_from.map(Bank::halves) != bank
+                && let Some((msb, lsb)) = bank
+            {
+                let lsb = Some(lsb);
+                self.program.chosen_from = Some(Bank { msb, lsb });
+            }
+        }
+
+        pub(crate) fn restore_program(&mut self, now: &Self, out: &mut Repairs<'_>) {
+            let (own, then) = (self.program, now.program);
+            let Some(program) = then.program else {
+                return;
+            };
+            if own.program == then.program && own.chosen_from == then.chosen_from {
+                return;
+            }
+            if let Some(bank) = then.chosen_from
+                && own.bank != then.chosen_from
+            {
+                // Many instruments keep the old lower half: theirs has to be that of the sender.
+                if bank.lsb.is_none() && then.bank == then.chosen_from {
+                    self.restore_control(Controller::BANK_SELECT_LSB, now, out);
+                }
+                self.execute_control(Controller::BANK_SELECT, bank.msb, out);
+                if let Some(lsb) = bank.lsb {
+                    self.execute_control(Controller::BANK_SELECT_LSB, lsb, out);
+                }
+            }
+            let program = ChannelMessage::program_change(self.channel, program);
+            self.execute(program, out);
         }
     }
 
@@ -162,7 +205,7 @@ pub(crate) mod sent {
     use netmidi_message::U7;
 
     use super::{Bank, Program};
-    use crate::recent::{Mark, View};
+    use crate::recent::{Mark, Packet, View};
 
     /// What a channel was told of programs.
     #[derive(Clone, Debug, Default)]
@@ -199,7 +242,12 @@ pub(crate) mod sent {
             }
         }
 
-        pub(crate) const fn record(&mut self, program: U7, packet: u64) {
+        /// Whether it knows nothing but what is unacknowledged.
+        pub(crate) const fn is_blank(&self) -> bool {
+            self.next_bank.is_none()
+        }
+
+        pub(crate) const fn record(&mut self, program: U7, packet: Packet) {
             self.program = program;
             self.bank = self.next_bank;
             self.mark = Mark::new(packet);

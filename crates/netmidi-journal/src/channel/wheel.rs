@@ -51,7 +51,7 @@ pub(crate) mod sent {
     use netmidi_message::Bend;
 
     use super::Wheel;
-    use crate::recent::{Mark, View};
+    use crate::recent::{Mark, Packet, View};
 
     /// Where a channel was told that the wheel is.
     #[derive(Clone, Debug, Default)]
@@ -61,7 +61,7 @@ pub(crate) mod sent {
     }
 
     impl History {
-        pub(crate) const fn record(&mut self, bend: Bend, packet: u64) {
+        pub(crate) const fn record(&mut self, bend: Bend, packet: Packet) {
             self.bend = bend;
             self.mark = Mark::new(packet);
         }
@@ -103,6 +103,13 @@ pub(crate) mod receiver {
         pub(crate) fn repair_wheel(&mut self, log: &Wheel, out: &mut Repairs<'_>) {
             if !out.skips(log.s) && self.wheel.bend != log.bend {
                 self.execute(ChannelMessage::pitch_bend(self.channel, log.bend), out);
+            }
+        }
+
+        pub(crate) fn restore_wheel(&mut self, now: &Self, out: &mut Repairs<'_>) {
+            let bend = now.wheel.bend;
+            if self.wheel.bend != bend {
+                self.execute(ChannelMessage::pitch_bend(self.channel, bend), out);
             }
         }
     }

@@ -2,10 +2,10 @@
 
 use netmidi_message::{Bend, Channel, ChannelMessage, Controller, Note, U7};
 
-use super::{PerKey, Repairs, Stamp, keys};
+use super::{Repairs, Stamp};
 use crate::channel::{
-    ChannelJournal, ControlModel, ExtraTable, NoteModel, ParameterModel, Phase, ProgramModel,
-    WheelModel, is_data,
+    ChannelJournal, ControlModel, ExtraTable, NoteModel, ParameterModel, Phase, PolyPressureModel,
+    ProgramModel, WheelModel, is_data,
 };
 
 /// The pedals that keep notes sounding.
@@ -21,7 +21,7 @@ pub(crate) struct ChannelModel {
     pub(crate) wheel: WheelModel,
     pub(crate) notes: NoteModel,
     pub(crate) pressure: Option<U7>,
-    pub(crate) poly_pressure: PerKey<Option<U7>>,
+    pub(crate) poly_pressure: PolyPressureModel,
     /// The packet of the last command that controller 121 would undo.
     reset_ext: u64,
 }
@@ -36,19 +36,21 @@ impl ChannelModel {
             wheel: WheelModel::default(),
             notes: NoteModel::default(),
             pressure: None,
-            poly_pressure: PerKey::new(None),
+            poly_pressure: PolyPressureModel::default(),
             reset_ext: 0,
         }
     }
 
     /// The whole system was reset. Memory is kept.
     pub(crate) fn clear(&mut self) {
-        let mut parameters = core::mem::take(&mut self.parameters);
-        parameters.clear();
-        *self = Self {
-            parameters,
-            ..Self::new(self.channel)
-        };
+        self.program = ProgramModel::default();
+        self.controls.clear();
+        self.parameters.clear();
+        self.wheel = WheelModel::default();
+        self.notes.clear();
+        self.pressure = None;
+        self.poly_pressure.set_all(None);
+        self.reset_ext = 0;
     }
 
     pub(crate) fn observe(&mut self, stamp: Stamp, message: ChannelMessage) {
@@ -61,7 +63,7 @@ impl ChannelModel {
                 self.notes.off(ext, note);
             }
             ChannelMessage::PolyPressure { note, value, .. } => {
-                *self.poly_pressure.get_mut(note.to_u7()) = Some(value);
+                self.poly_pressure.observe(note.to_u7(), value);
                 self.reset_ext = self.reset_ext.max(ext);
             }
             ChannelMessage::ControlChange { control, value, .. } => {
@@ -97,14 +99,14 @@ impl ChannelModel {
                 self.notes.all_off();
                 // Chapters T and A now speak only of what comes after it.
                 self.pressure = None;
-                self.poly_pressure = PerKey::new(None);
+                self.poly_pressure.set_all(None);
             }
             121 => {
                 self.controls.reset();
                 self.parameters.deselect();
                 self.wheel.bend = Bend::CENTER;
                 self.pressure = Some(U7::MIN);
-                self.poly_pressure = PerKey::new(Some(U7::MIN));
+                self.poly_pressure.set_all(Some(U7::MIN));
             }
             _ => {}
         }
@@ -156,6 +158,21 @@ impl ChannelModel {
         }
     }
 
+    /// Brings an application that holds this to what is now, in the order of a repair. Parameters
+    /// come before controllers here, because 121 leaves them alone and deselects them.
+    pub(crate) fn restore(&mut self, now: &Self, out: &mut Repairs<'_>) {
+        self.restore_notes_off(now, out);
+        self.restore_modes(now, out);
+        self.restore_program(now, out);
+        self.restore_parameters(now, out);
+        self.restore_controls(now, out);
+        self.restore_selection(now, out);
+        self.restore_wheel(now, out);
+        self.restore_notes_on(now, out);
+        self.restore_pressure(now, out);
+        self.restore_poly_pressure(now, out);
+    }
+
     /// What was lost is not known: ends and lets go what the journal does not speak of.
     pub(crate) fn make_safe(
         &mut self,
@@ -169,8 +186,10 @@ impl ChannelModel {
                 spoken_of |= 1 << note.get();
             }
         }
-        for key in keys().filter(|key| spoken_of >> key.get() & 1 == 0) {
-            self.silence_note(key.into(), out);
+        for note in self.notes.used() {
+            if spoken_of >> note.get() & 1 == 0 {
+                self.silence_note(note, out);
+            }
         }
         let mut logged = 0_u128;
         for log in journal
@@ -185,13 +204,17 @@ impl ChannelModel {
         for pedal in PEDALS.into_iter().filter(unlogged) {
             self.let_go(pedal, out);
         }
-        for control in keys().map(Controller::from).filter(unlogged) {
-            self.controls.forget(control);
+        self.controls.forget_all_but(logged);
+    }
+
+    /// Ends all notes as often as they were begun.
+    pub(crate) fn silence_notes(&mut self, out: &mut Repairs<'_>) {
+        for note in self.notes.used() {
+            self.silence_note(note, out);
         }
     }
 
-    /// Ends a note as often as it was begun.
-    pub(crate) fn silence_note(&mut self, note: Note, out: &mut Repairs<'_>) {
+    fn silence_note(&mut self, note: Note, out: &mut Repairs<'_>) {
         let times = self.notes.count(note);
         self.end_note(note, times, U7::from_low_bits(64), out);
     }

@@ -4,7 +4,7 @@ use netmidi_message::{Message, RealTime, SysEx, SystemCommon};
 
 use super::Repairs;
 use crate::system::{
-    ActiveSenseModel, SequencerModel, SimpleModel, SysExModel, SysExStatus, SystemJournal,
+    ActiveSenseModel, ResetBy, SequencerModel, SimpleModel, SysExModel, SysExStatus, SystemJournal,
     TimecodeModel, full_frame_time, resets_state,
 };
 
@@ -16,6 +16,12 @@ pub(crate) struct SystemModel {
     active_sense: ActiveSenseModel,
     sequencer: SequencerModel,
     timecode: TimecodeModel,
+    /// What has reset the whole system last, and how often something has.
+    last_reset: Option<ResetBy>,
+    resets: u32,
+    /// System exclusive messages that came whole or were repaired, but for full frames and those
+    /// that reset.
+    sysex_messages: u64,
 }
 
 impl SystemModel {
@@ -39,7 +45,7 @@ impl SystemModel {
                     RealTime::ActiveSensing => self.active_sense.observe(),
                     RealTime::Reset => {
                         self.sysex.clear_recent();
-                        self.reset();
+                        self.reset(ResetBy::Command);
                         return true;
                     }
                     _ => {}
@@ -56,27 +62,24 @@ impl SystemModel {
 
     /// A message that came in segments. Returns whether it resets the whole system.
     pub(crate) fn observe_sysex(&mut self, sysex: SysEx<'_>) -> bool {
-        if let Some(time) = full_frame_time(sysex.data()) {
-            self.timecode.full_frame(time);
-        }
-        let resets = resets_state(sysex.data());
-        if resets {
-            self.reset();
-        }
-        resets
+        self.note_sysex(full_frame_time(sysex.data()), resets_state(sysex.data()))
     }
 
     /// The same of the message that a segment has completed.
     pub(crate) fn observe_complete(&mut self) -> bool {
-        let time = full_frame_time(self.sysex.data());
+        let data = self.sysex.data();
+        self.note_sysex(full_frame_time(data), resets_state(data))
+    }
+
+    fn note_sysex(&mut self, time: Option<[u8; 4]>, resets: Option<ResetBy>) -> bool {
         if let Some(time) = time {
             self.timecode.full_frame(time);
+        } else if let Some(by) = resets {
+            self.reset(by);
+        } else {
+            self.sysex_messages += 1;
         }
-        let resets = resets_state(self.sysex.data());
-        if resets {
-            self.reset();
-        }
-        resets
+        resets.is_some()
     }
 
     /// Goes through the chapters: what resets comes first, and a song may have been selected after
@@ -99,7 +102,7 @@ impl SystemModel {
             was_reset = true;
             self.sysex.clear_recent();
             self.sysex.abandon();
-            self.reset();
+            self.reset(ResetBy::Command);
             out.state_was_reset();
             reset();
         }
@@ -108,9 +111,10 @@ impl SystemModel {
             let repair = self.sysex.repair(logs, limit, &mut self.timecode, out);
             out.lose_sysex(repair.lost.into());
             unlogged = repair.unlogged;
-            if repair.reset {
+            self.sysex_messages += u64::from(repair.executed);
+            if let Some(by) = repair.reset {
                 was_reset = true;
-                self.reset();
+                self.reset(by);
                 reset();
             }
         }
@@ -144,9 +148,57 @@ impl SystemModel {
         }
     }
 
-    fn reset(&mut self) {
-        self.simple.song = None;
+    fn reset(&mut self, by: ResetBy) {
+        self.simple.reset();
         self.sequencer = SequencerModel::default();
         self.timecode = TimecodeModel::default();
+        self.last_reset = Some(by);
+        self.resets = self.resets.wrapping_add(1);
+    }
+
+    /// What lasts, without the system exclusive messages.
+    pub(crate) fn lasting(&self) -> Self {
+        Self {
+            sysex: SysExModel::default(),
+            simple: self.simple.clone(),
+            active_sense: self.active_sense,
+            sequencer: self.sequencer,
+            timecode: self.timecode,
+            last_reset: self.last_reset,
+            resets: self.resets,
+            sysex_messages: self.sysex_messages,
+        }
+    }
+
+    /// What has to reset an application that holds this, if something has since.
+    pub(crate) fn missed_reset(&self, now: &Self) -> Option<ResetBy> {
+        now.last_reset.filter(|_| now.resets != self.resets)
+    }
+
+    /// A reset that an application has heard stands for all up to now.
+    pub(crate) const fn is_reset_as(&mut self, now: &Self) {
+        self.resets = now.resets;
+    }
+
+    /// Resets an application that holds this.
+    pub(crate) fn restore_reset(&mut self, by: ResetBy, out: &mut Repairs<'_>) {
+        match by {
+            ResetBy::Command => out.message(RealTime::Reset.into()),
+            ResetBy::SysEx(data) => {
+                if let Some(sysex) = SysEx::new(&data) {
+                    out.message(sysex.into());
+                }
+            }
+        }
+        self.reset(by);
+    }
+
+    /// Brings an application that holds this to what is now. Returns how many system exclusive
+    /// messages it has missed.
+    pub(crate) fn restore(&mut self, now: &Self, out: &mut Repairs<'_>) -> u64 {
+        self.simple.restore(&now.simple, out);
+        self.sequencer.restore(now.sequencer, out);
+        self.timecode.restore(&now.timecode, out);
+        now.sysex_messages.saturating_sub(self.sysex_messages)
     }
 }

@@ -46,7 +46,7 @@ pub(crate) mod sent {
     use netmidi_message::U7;
 
     use super::ActiveSense;
-    use crate::recent::{Mark, View};
+    use crate::recent::{Mark, Packet, View};
 
     /// How often active sense was sent.
     #[derive(Clone, Debug, Default)]
@@ -56,7 +56,7 @@ pub(crate) mod sent {
     }
 
     impl History {
-        pub(crate) const fn record(&mut self, packet: u64) {
+        pub(crate) const fn record(&mut self, packet: Packet) {
             self.count = self.count.wrapping_add(1);
             self.mark = Mark::new(packet);
         }

@@ -19,7 +19,7 @@ pub(crate) use {
     active_sense::receiver::ActiveSenseModel,
     sequencer::receiver::SequencerModel,
     simple::receiver::SimpleModel,
-    sysex::receiver::{Step, SysExModel, resets_state},
+    sysex::receiver::{ResetBy, Step, SysExModel, resets_state},
     timecode::receiver::{TimecodeModel, full_frame_time},
 };
 
@@ -255,7 +255,7 @@ pub(crate) mod sent {
     use super::{SysExLog, SysExLogs, SysExStatus, SystemJournal};
     use super::{active_sense, sequencer, simple, sysex, timecode};
     use crate::error::EncodeError;
-    use crate::recent::View;
+    use crate::recent::{Packet, View};
     use crate::system::sysex::sent::Effect;
     use crate::writer::JournalWriter;
 
@@ -284,14 +284,14 @@ pub(crate) mod sent {
     }
 
     /// A part of a system journal that can be left out of it.
-    #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+    #[derive(Clone, Copy, Debug)]
     pub(crate) enum Piece {
         Simple,
         ActiveSense,
         Sequencer,
         Timecode,
         /// The log with this index.
-        SysEx(usize),
+        SysEx(u8),
     }
 
     impl Picks {
@@ -317,8 +317,32 @@ pub(crate) mod sent {
                 Piece::ActiveSense => self.active_sense = true,
                 Piece::Sequencer => self.sequencer = true,
                 Piece::Timecode => self.timecode = true,
-                Piece::SysEx(index) => self.sysex = index + 1,
+                Piece::SysEx(index) => self.sysex = index as usize + 1,
             }
+        }
+    }
+
+    impl Piece {
+        /// Two numbers below 16 and 256 that stand for it, and put pieces into their order.
+        pub(crate) const fn to_numbers(self) -> (u8, u8) {
+            match self {
+                Self::Simple => (0, 0),
+                Self::ActiveSense => (1, 0),
+                Self::Sequencer => (2, 0),
+                Self::Timecode => (3, 0),
+                Self::SysEx(index) => (4, index),
+            }
+        }
+
+        pub(crate) const fn from_numbers((kind, index): (u8, u8)) -> Option<Self> {
+            Some(match kind {
+                0 => Self::Simple,
+                1 => Self::ActiveSense,
+                2 => Self::Sequencer,
+                3 => Self::Timecode,
+                4 => Self::SysEx(index),
+                _ => return None,
+            })
         }
     }
 
@@ -332,7 +356,7 @@ pub(crate) mod sent {
         }
 
         /// Records a message of this kind, but not a system exclusive one.
-        pub(crate) fn record(&mut self, message: Message<'_>, packet: u64) {
+        pub(crate) fn record(&mut self, message: Message<'_>, packet: Packet) {
             match message {
                 Message::Common(SystemCommon::QuarterFrame {
                     frame_type,
@@ -363,7 +387,7 @@ pub(crate) mod sent {
             start: usize,
             octets: &[u8],
             finished: bool,
-            packet: u64,
+            packet: Packet,
         ) -> bool {
             match self.sysex.record(message, start, octets, finished, packet) {
                 Effect::None => false,
@@ -379,7 +403,7 @@ pub(crate) mod sent {
             }
         }
 
-        pub(crate) fn cancel_sysex(&mut self, packet: u64) {
+        pub(crate) fn cancel_sysex(&mut self, packet: Packet) {
             self.sysex.cancel(packet);
         }
 
@@ -423,7 +447,7 @@ pub(crate) mod sent {
         }
 
         /// The first packet that something unacknowledged is from.
-        pub(crate) fn oldest(&self) -> Option<u64> {
+        pub(crate) fn oldest(&self) -> Option<Packet> {
             [
                 self.simple.oldest(),
                 self.active_sense.mark.packet(),
@@ -436,7 +460,22 @@ pub(crate) mod sent {
             .min()
         }
 
-        pub(crate) fn acknowledge(&mut self, report: u64) {
+        /// All packets have numbers that are lower by so much from now on.
+        pub(crate) fn rebase(&mut self, by: Packet) {
+            self.simple.rebase(by);
+            self.active_sense.mark.rebase(by);
+            self.sequencer.mark.rebase(by);
+            self.timecode.rebase(by);
+            self.sysex.rebase(by);
+        }
+
+        /// Gives back what memory it does not need now.
+        pub(crate) fn shrink(&mut self) {
+            self.simple.shrink();
+            self.sysex.shrink();
+        }
+
+        pub(crate) fn acknowledge(&mut self, report: Packet) {
             self.simple.acknowledge(report);
             self.active_sense.mark.acknowledge(report);
             self.sequencer.mark.acknowledge(report);
@@ -446,7 +485,7 @@ pub(crate) mod sent {
 
         /// The journals before the packet `since` tell only `picks`. Returns whether anything was
         /// left out.
-        pub(crate) fn omit_except(&mut self, picks: &Picks, since: u64) -> bool {
+        pub(crate) fn omit_except(&mut self, picks: &Picks, since: Packet) -> bool {
             let mut any = self.sysex.omit_from(picks.sysex, since);
             any |= !picks.simple && self.simple.omit(since);
             any |= !picks.active_sense && self.active_sense.mark.omit(since);
@@ -497,7 +536,7 @@ pub(crate) mod sent {
 
         /// All that can be left out: with the packet that changed it last, its octets, and whether
         /// it sets everything to its start.
-        pub(crate) fn pieces(&self, view: &View, mut tell: impl FnMut(Piece, u64, usize, bool)) {
+        pub(crate) fn pieces(&self, view: &View, mut tell: impl FnMut(Piece, Packet, usize, bool)) {
             if let Some(simple) = self.simple.chapter(view) {
                 let resets = self.simple.holds_reset();
                 tell(Piece::Simple, 0, simple.encoded_len(), resets);
@@ -515,7 +554,7 @@ pub(crate) mod sent {
             {
                 tell(Piece::Timecode, packet, timecode.encoded_len(), false);
             }
-            for (index, (_, packet, len)) in self.sysex.logs(view).enumerate() {
+            for (index, (_, packet, len)) in (0..).zip(self.sysex.logs(view)) {
                 let resets = index == 0 && self.sysex.begins_with_reset();
                 tell(Piece::SysEx(index), packet, len, resets);
             }

@@ -179,8 +179,19 @@ pub(crate) mod receiver {
                 position: log.position(),
                 played: log.played,
             };
+            self.go_to(target, log.clock.is_none(), out);
+            *self = target;
+        }
+
+        /// Where it is now. A place behind [`LAST_PLACE`] that no few clocks lead to cannot be told.
+        pub(crate) fn restore(&mut self, now: Self, out: &mut Repairs<'_>) {
+            self.go_to(now, now.position == 0, out);
+            out.leave_untold(u16::from(self.next() != now.next()));
+        }
+
+        fn go_to(&mut self, target: Self, at_start: bool, out: &mut Repairs<'_>) {
             let ahead = target.next().wrapping_sub(self.next()) % Sequencer::POSITIONS;
-            if log.running && log.clock.is_none() && !log.played {
+            if target.running && at_start && !target.played {
                 if !self.running || self.next() != 0 {
                     if self.running {
                         self.execute(RealTime::Stop, out);
@@ -202,7 +213,6 @@ pub(crate) mod receiver {
                 };
                 self.execute(message, out);
             }
-            *self = target;
         }
 
         fn move_to(&mut self, target: Self, out: &mut Repairs<'_>) {
@@ -240,7 +250,7 @@ pub(crate) mod sent {
     use netmidi_message::{RealTime, U14};
 
     use super::Sequencer;
-    use crate::recent::{Mark, View};
+    use crate::recent::{Mark, Packet, View};
 
     /// Where the sequencer was sent to.
     #[derive(Clone, Debug, Default)]
@@ -261,7 +271,7 @@ pub(crate) mod sent {
 
     impl History {
         /// Clock, Start, Continue or Stop.
-        pub(crate) fn record(&mut self, message: RealTime, packet: u64) {
+        pub(crate) fn record(&mut self, message: RealTime, packet: Packet) {
             let mut state = self.state.unwrap_or_default();
             match message {
                 RealTime::TimingClock if !state.running => return,
@@ -287,7 +297,7 @@ pub(crate) mod sent {
         }
 
         /// Song position, in units of six clocks.
-        pub(crate) fn seek(&mut self, sixteenths: U14, packet: u64) {
+        pub(crate) fn seek(&mut self, sixteenths: U14, packet: Packet) {
             let mut state = self.state.unwrap_or_default();
             state.position = 6 * u32::from(sixteenths.get());
             state.played = false;
@@ -314,7 +324,7 @@ pub(crate) mod sent {
         }
 
         /// What changes nothing needs no repair.
-        fn set(&mut self, state: State, packet: u64) {
+        fn set(&mut self, state: State, packet: Packet) {
             if self.state != Some(state) {
                 self.state = Some(state);
                 self.mark = Mark::new(packet);

@@ -225,6 +225,8 @@ pub(crate) mod receiver {
         count: u8,
         /// The data of the last one, so much of it as a log can show.
         last: Option<Vec<u8>>,
+        /// Whether everything was reset since.
+        undone: bool,
     }
 
     impl SimpleModel {
@@ -235,6 +237,13 @@ pub(crate) mod receiver {
                 RealTime::UndefinedFd => self.fd = self.fd.wrapping_add(1),
                 _ => {}
             }
+        }
+
+        /// The whole system was reset. What tells a repeated command from a new one is kept.
+        pub(crate) const fn reset(&mut self) {
+            self.song = None;
+            self.f4.undone = true;
+            self.f5.undone = true;
         }
 
         pub(crate) const fn tune_request(&mut self) {
@@ -285,7 +294,39 @@ pub(crate) mod receiver {
         }
     }
 
+    impl SimpleModel {
+        /// The song, and the data of F4 and F5. Of what leaves nothing behind nothing is repeated.
+        pub(crate) fn restore(&mut self, now: &Self, out: &mut Repairs<'_>) {
+            if let Some(song) = now.song
+                && self.song != now.song
+            {
+                self.song = now.song;
+                out.message(SystemCommon::SongSelect { song }.into());
+            }
+            self.f4.restore(&now.f4, UndefinedStatus::F4, out);
+            self.f5.restore(&now.f5, UndefinedStatus::F5, out);
+        }
+    }
+
     impl UndefinedModel {
+        fn restore(&mut self, now: &Self, status: UndefinedStatus, out: &mut Repairs<'_>) {
+            let Some(then) = now.lasting().filter(|_| self.lasting() != now.lasting()) else {
+                return;
+            };
+            match Undefined::new(status, then) {
+                Some(message) if then.len() < SystemJournal::MAX_LEN => {
+                    out.message(message.into());
+                }
+                _ => out.leave_untold(1),
+            }
+            self.remember(then);
+        }
+
+        /// The data of the last one, if nothing has reset it.
+        fn lasting(&self) -> Option<&[u8]> {
+            self.last.as_deref().filter(|_| !self.undone)
+        }
+
         fn repair(
             &mut self,
             log: Option<UndefinedLog<'_>>,
@@ -326,6 +367,7 @@ pub(crate) mod receiver {
         }
 
         fn remember(&mut self, data: &[u8]) {
+            self.undone = false;
             let last = self.last.get_or_insert_default();
             last.clear();
             // One octet more than a log can show tells a longer one from all logs.
@@ -632,7 +674,7 @@ pub(crate) mod sent {
     use netmidi_message::{RealTime, U7, Undefined, UndefinedStatus};
 
     use super::{CountLog, DataSize, LogData, RealTimeLog, Simple, SongLog, UndefinedLog};
-    use crate::recent::{Mark, View};
+    use crate::recent::{Mark, Packet, View};
 
     /// Which simple commands were sent.
     #[derive(Clone, Debug, Default)]
@@ -665,7 +707,7 @@ pub(crate) mod sent {
         const MAX_DATA: usize = 64;
 
         /// Reset, F9 and FD.
-        pub(crate) const fn real_time(&mut self, message: RealTime, packet: u64) {
+        pub(crate) const fn real_time(&mut self, message: RealTime, packet: Packet) {
             match message {
                 RealTime::Reset => self.reset.add(packet),
                 RealTime::UndefinedF9 => self.f9.add(packet),
@@ -674,17 +716,17 @@ pub(crate) mod sent {
             }
         }
 
-        pub(crate) const fn tune_request(&mut self, packet: u64) {
+        pub(crate) const fn tune_request(&mut self, packet: Packet) {
             self.tune_request.add(packet);
         }
 
-        pub(crate) const fn song_select(&mut self, song: U7, packet: u64) {
+        pub(crate) const fn song_select(&mut self, song: U7, packet: Packet) {
             self.song = song;
             self.song_mark = Mark::new(packet);
         }
 
         /// F4 and F5.
-        pub(crate) fn undefined(&mut self, message: Undefined<'_>, packet: u64) {
+        pub(crate) fn undefined(&mut self, message: Undefined<'_>, packet: Packet) {
             let command = match message.status() {
                 UndefinedStatus::F4 => &mut self.f4,
                 UndefinedStatus::F5 => &mut self.f5,
@@ -703,11 +745,24 @@ pub(crate) mod sent {
             self.marks().for_each(Mark::clear);
         }
 
-        pub(crate) fn acknowledge(&mut self, report: u64) {
+        pub(crate) fn acknowledge(&mut self, report: Packet) {
             self.marks().for_each(|mark| mark.acknowledge(report));
         }
 
-        pub(crate) fn omit(&mut self, since: u64) -> bool {
+        pub(crate) fn rebase(&mut self, by: Packet) {
+            self.marks().for_each(|mark| mark.rebase(by));
+        }
+
+        /// Gives back what memory it does not need now.
+        pub(crate) fn shrink(&mut self) {
+            for command in [&mut self.f4, &mut self.f5] {
+                if !command.counter.mark.is_pending() {
+                    command.data = Vec::new();
+                }
+            }
+        }
+
+        pub(crate) fn omit(&mut self, since: Packet) -> bool {
             let mut any = false;
             for mark in self.marks() {
                 any |= mark.omit(since);
@@ -724,7 +779,7 @@ pub(crate) mod sent {
             self.reset.mark.is_pending()
         }
 
-        pub(crate) fn oldest(&self) -> Option<u64> {
+        pub(crate) fn oldest(&self) -> Option<Packet> {
             [
                 self.reset.mark,
                 self.tune_request.mark,
@@ -772,7 +827,7 @@ pub(crate) mod sent {
     }
 
     impl Counter {
-        const fn add(&mut self, packet: u64) {
+        const fn add(&mut self, packet: Packet) {
             self.count = self.count.wrapping_add(1);
             self.mark = Mark::new(packet);
         }

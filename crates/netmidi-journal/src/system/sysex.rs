@@ -226,11 +226,22 @@ pub(crate) mod receiver {
         Ignored,
     }
 
+    /// What has reset the whole system.
+    #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+    pub(crate) enum ResetBy {
+        /// FF.
+        Command,
+        /// A system exclusive message with these data.
+        SysEx([u8; 4]),
+    }
+
     /// What the repair of chapter X has to tell.
     #[derive(Clone, Copy, Debug, Default)]
     pub(crate) struct SysExRepair {
-        /// A message was executed that resets the whole system.
-        pub(crate) reset: bool,
+        /// A message was executed that resets the whole system: which.
+        pub(crate) reset: Option<ResetBy>,
+        /// Messages that were executed, and do not reset.
+        pub(crate) executed: u8,
         /// Messages that are lost, by their logs.
         pub(crate) lost: u8,
         /// Messages that are lost and have no log, or full frames, which never have.
@@ -380,7 +391,7 @@ pub(crate) mod receiver {
             if missing == 0 && full_frame_time(data).is_some() {
                 return;
             }
-            let resets = missing == 0 && resets_state(data);
+            let resets = missing == 0 && resets_state(data).is_some();
             if resets {
                 self.clear_recent();
             }
@@ -501,7 +512,7 @@ pub(crate) mod receiver {
                     .count
                     .wrapping_sub(count_before)
                     .wrapping_sub(accounted);
-                if self.counted && unlogged < 128 && !told.reset {
+                if self.counted && unlogged < 128 && told.reset.is_none() {
                     told.unlogged = unlogged;
                 }
                 self.counted = true;
@@ -748,10 +759,12 @@ pub(crate) mod receiver {
         out.message(sysex.into());
         if let Some(time) = full_frame_time(data) {
             timecode.full_frame(time);
-        } else if resets_state(data) {
-            told.reset = true;
+        } else if let Some(by) = resets_state(data) {
+            told.reset = Some(by);
             *timecode = TimecodeModel::default();
             out.state_was_reset();
+        } else {
+            told.executed = told.executed.saturating_add(1);
         }
     }
 
@@ -828,8 +841,14 @@ pub(crate) mod receiver {
 
     /// Whether a system exclusive message puts the whole instrument back: GM or DLS on or off
     /// (RFC 6295 §A.1).
-    pub(crate) const fn resets_state(data: &[u8]) -> bool {
-        matches!(data, [0x7E, _, 0x09, 0 | 1 | 3] | [0x7E, _, 0x0A, 1 | 2])
+    pub(crate) const fn resets_state(data: &[u8]) -> Option<ResetBy> {
+        match *data {
+            [0x7E, device, id @ 0x09, what @ (0 | 1 | 3)]
+            | [0x7E, device, id @ 0x0A, what @ (1 | 2)] => {
+                Some(ResetBy::SysEx([0x7E, device, id, what]))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -1006,7 +1025,7 @@ pub(crate) mod sent {
     use alloc::vec::Vec;
 
     use super::{LogData, SysExLog, SysExStatus};
-    use crate::recent::{Mark, View};
+    use crate::recent::{Mark, Packet, View};
     use crate::value::FirstIndex;
 
     /// Which system exclusive messages were sent, with those of their octets that are
@@ -1035,17 +1054,19 @@ pub(crate) mod sent {
         /// Not all unacknowledged octets are kept: who misses them has lost the message.
         shortened: bool,
         /// Octets of the message in front of those that are kept.
-        first: usize,
-        /// Octets that are kept.
-        len: usize,
-        pieces: usize,
+        first: u32,
+        /// Octets that are kept, at most [`MAX_DATA`](History::MAX_DATA).
+        len: u16,
+        /// At most [`MAX_PIECES`](History::MAX_PIECES).
+        pieces: u8,
     }
 
     /// What one packet held of a message.
     #[derive(Clone, Copy, Debug)]
     struct Piece {
         mark: Mark,
-        len: usize,
+        /// Octets that are kept.
+        len: u16,
     }
 
     /// The message that is not finished.
@@ -1106,7 +1127,7 @@ pub(crate) mod sent {
             start: usize,
             octets: &[u8],
             finished: bool,
-            packet: u64,
+            packet: Packet,
         ) -> Effect {
             if start == 0 {
                 self.cancel(packet);
@@ -1149,7 +1170,7 @@ pub(crate) mod sent {
         }
 
         /// The message that is not finished will not be.
-        pub(crate) fn cancel(&mut self, packet: u64) {
+        pub(crate) fn cancel(&mut self, packet: Packet) {
             let Some(open) = self.open.take() else {
                 return;
             };
@@ -1192,11 +1213,11 @@ pub(crate) mod sent {
             self.items.first().is_some_and(|item| item.resets)
         }
 
-        pub(crate) fn oldest(&self) -> Option<u64> {
+        pub(crate) fn oldest(&self) -> Option<Packet> {
             self.pieces.first()?.mark.packet()
         }
 
-        pub(crate) fn acknowledge(&mut self, report: u64) {
+        pub(crate) fn acknowledge(&mut self, report: Packet) {
             let (mut piece, mut octet) = (0, 0);
             let Self {
                 items,
@@ -1209,22 +1230,33 @@ pub(crate) mod sent {
                     && let Some(it) = pieces.get(piece)
                     && it.mark.is_covered(report)
                 {
-                    data.drain(octet..octet + it.len);
-                    item.first += it.len;
+                    data.drain(octet..octet + usize::from(it.len));
+                    item.first += u32::from(it.len);
                     item.len -= it.len;
                     item.pieces -= 1;
                     pieces.remove(piece);
                 }
-                piece += item.pieces;
-                octet += item.len;
+                piece += usize::from(item.pieces);
+                octet += usize::from(item.len);
                 item.pieces > 0
             });
         }
 
+        pub(crate) fn rebase(&mut self, by: Packet) {
+            self.pieces.iter_mut().for_each(|it| it.mark.rebase(by));
+        }
+
+        /// Gives back what memory it does not need now.
+        pub(crate) fn shrink(&mut self) {
+            self.items.shrink_to_fit();
+            self.pieces.shrink_to_fit();
+            self.data.shrink_to_fit();
+        }
+
         /// The journals before the packet `since` tell only the first `told` logs. Returns whether
         /// any was left out.
-        pub(crate) fn omit_from(&mut self, told: usize, since: u64) -> bool {
-            let told_pieces = self.items.iter().take(told).map(|item| item.pieces).sum();
+        pub(crate) fn omit_from(&mut self, told: usize, since: Packet) -> bool {
+            let told_pieces: usize = pieces_of(self.items.get(..told).unwrap_or(&self.items));
             let left_out = self.pieces.get_mut(told_pieces..).unwrap_or_default();
             let mut any = false;
             for piece in left_out {
@@ -1234,13 +1266,18 @@ pub(crate) mod sent {
         }
 
         /// The logs, with the packet that changed each last and its octets.
-        pub(crate) fn logs(&self, view: &View) -> impl Iterator<Item = (SysExLog<'_>, u64, usize)> {
+        pub(crate) fn logs(
+            &self,
+            view: &View,
+        ) -> impl Iterator<Item = (SysExLog<'_>, Packet, usize)> {
             let (mut pieces, mut data) = (self.pieces.as_slice(), self.data.as_slice());
             self.items.iter().map(move |item| {
                 let (own, rest) = pieces
-                    .split_at_checked(item.pieces)
+                    .split_at_checked(item.pieces.into())
                     .unwrap_or((pieces, &[]));
-                let (octets, more) = data.split_at_checked(item.len).unwrap_or((data, &[]));
+                let (octets, more) = data
+                    .split_at_checked(item.len.into())
+                    .unwrap_or((data, &[]));
                 (pieces, data) = (rest, more);
                 let mark = own.last().map(|piece| piece.mark).unwrap_or_default();
                 let mut log = SysExLog::new(mark.s(view.previous), item.status);
@@ -1248,10 +1285,9 @@ pub(crate) mod sent {
                 log.data = LogData::new(octets);
                 if item.first > 0 && item.status != SysExStatus::Cancelled {
                     // `keep` has held it against the bound.
-                    let first = u32::try_from(item.first).unwrap_or(u32::MAX);
-                    log.first = Some(FirstIndex::from_low_bits(first));
+                    log.first = Some(FirstIndex::from_low_bits(item.first));
                 }
-                let len = 2 + log.first.map_or(0, first_len) + item.len;
+                let len = 2 + log.first.map_or(0, first_len) + usize::from(item.len);
                 (log, mark.packet().unwrap_or_default(), len)
             })
         }
@@ -1260,7 +1296,7 @@ pub(crate) mod sent {
         ///
         /// Where there is no room, the oldest logs are shortened to their ends: what they tell of
         /// can no longer be repaired, but a receiver that missed it learns that it did.
-        fn keep(&mut self, open: Open, octets: &[u8], packet: u64) {
+        fn keep(&mut self, open: Open, octets: &[u8], packet: Packet) {
             let mut is_new = !self.last_is(open.count, SysExStatus::Unfinished);
             let first_max = FirstIndex::MAX.get() as usize;
             if open.sent + octets.len() > first_max || !octets.is_ascii() {
@@ -1279,7 +1315,7 @@ pub(crate) mod sent {
             if is_new && self.items.len() >= Self::MAX_LOGS {
                 self.drop_oldest();
             }
-            let least = |item: &Item| item.len.min(Self::SHORTENED);
+            let least = |item: &Item| usize::from(item.len).min(Self::SHORTENED);
             let least: usize = self.items.iter().map(least).sum();
             let fits = octets.len() + least <= self.max_data;
             let kept = if fits {
@@ -1295,7 +1331,8 @@ pub(crate) mod sent {
                     status: SysExStatus::Unfinished,
                     resets: false,
                     shortened: false,
-                    first: open.sent,
+                    // Held against the bound above.
+                    first: open.sent as u32,
                     len: 0,
                     pieces: 0,
                 });
@@ -1311,12 +1348,13 @@ pub(crate) mod sent {
             }
             let mark = Mark::new(packet);
             let is_full = self.pieces.len() >= Self::MAX_PIECES;
-            let len = kept.len();
+            // At most `max_data`.
+            let len = kept.len() as u16;
             self.data.extend_from_slice(kept);
             let Some(item) = self.items.last_mut() else {
                 return;
             };
-            item.first += octets.len() - len;
+            item.first += (octets.len() - kept.len()) as u32;
             item.len += len;
             is_new = item.pieces == 0;
             match self.pieces.last_mut() {
@@ -1353,21 +1391,21 @@ pub(crate) mod sent {
                 ..
             } = self;
             let before = items.get(..index).unwrap_or_default();
-            let start: usize = before.iter().map(|item| item.len).sum();
-            let first_piece: usize = before.iter().map(|item| item.pieces).sum();
+            let start: usize = before.iter().map(|item| usize::from(item.len)).sum();
+            let first_piece = pieces_of(before);
             let Some(item) = items.get_mut(index) else {
                 return;
             };
-            let mut less = item.len.saturating_sub(to);
+            let mut less = usize::from(item.len).saturating_sub(to) as u16;
             if less == 0 && to > 0 {
                 return;
             }
             *dropped += u64::from(!item.shortened);
             item.shortened = true;
-            data.drain(start..start + less);
-            item.first += less;
+            data.drain(start..start + usize::from(less));
+            item.first += u32::from(less);
             item.len -= less;
-            let own = pieces.iter_mut().skip(first_piece).take(item.pieces);
+            let own = pieces.iter_mut().skip(first_piece).take(item.pieces.into());
             for piece in own {
                 let taken = piece.len.min(less);
                 piece.len -= taken;
@@ -1389,16 +1427,18 @@ pub(crate) mod sent {
         /// Drops the last item.
         fn pop(&mut self) {
             if let Some(item) = self.items.pop() {
-                self.data.truncate(self.data.len() - item.len);
-                self.pieces.truncate(self.pieces.len() - item.pieces);
+                self.data.truncate(self.data.len() - usize::from(item.len));
+                self.pieces
+                    .truncate(self.pieces.len() - usize::from(item.pieces));
             }
         }
 
         /// Drops all items but the last.
         fn keep_last(&mut self) {
             if let Some(item) = self.items.last().copied() {
-                self.data.drain(..self.data.len() - item.len);
-                self.pieces.drain(..self.pieces.len() - item.pieces);
+                self.data.drain(..self.data.len() - usize::from(item.len));
+                self.pieces
+                    .drain(..self.pieces.len() - usize::from(item.pieces));
                 self.items.drain(..self.items.len() - 1);
             }
         }
@@ -1416,18 +1456,22 @@ pub(crate) mod sent {
             };
             self.dropped += u64::from(!item.shortened);
             self.items.remove(0);
-            self.data.drain(..item.len);
-            self.pieces.drain(..item.pieces);
+            self.data.drain(..usize::from(item.len));
+            self.pieces.drain(..usize::from(item.pieces));
         }
     }
 
     impl Item {
         /// Octets of its log.
         fn log_len(&self) -> usize {
-            let first = u32::try_from(self.first).unwrap_or(u32::MAX);
-            let first = FirstIndex::from_low_bits(first);
-            2 + if self.first > 0 { first_len(first) } else { 0 } + self.len
+            let first = FirstIndex::from_low_bits(self.first);
+            2 + if self.first > 0 { first_len(first) } else { 0 } + usize::from(self.len)
         }
+    }
+
+    /// Pieces of these messages.
+    fn pieces_of(items: &[Item]) -> usize {
+        items.iter().map(|item| usize::from(item.pieces)).sum()
     }
 
     /// GM on and off, GM2 on, DLS on and off: they reset the receiver (RFC 6295 §A.1).

@@ -116,6 +116,8 @@ pub(crate) mod receiver {
     pub(crate) struct TimecodeModel {
         /// hr, mn, sc and fr of the last complete time.
         complete: Option<[u8; 4]>,
+        /// The same of the last that there is: instruments pass over the others.
+        exists: Option<[u8; 4]>,
         run: Option<Run>,
     }
 
@@ -150,15 +152,17 @@ pub(crate) mod receiver {
             }
             if piece == if run.reverse { 0 } else { 7 } {
                 let time = octets(run.values);
-                self.complete = Some(if run.reverse { time } else { two_later(time) });
-                self.run = None;
+                self.full_frame(if run.reverse { time } else { two_later(time) });
             } else {
                 self.run = Some(run);
             }
         }
 
-        pub(crate) const fn full_frame(&mut self, time: [u8; 4]) {
+        pub(crate) fn full_frame(&mut self, time: [u8; 4]) {
             self.complete = Some(time);
+            if time_code(time).is_some() {
+                self.exists = self.complete;
+            }
             self.run = None;
         }
 
@@ -190,6 +194,24 @@ pub(crate) mod receiver {
                 None => self.run = None,
             }
             lost
+        }
+
+        /// The last time and the run behind it. A run that was broken off before any time was
+        /// told stays open: no message ends one without a time.
+        pub(crate) fn restore(&mut self, now: &Self, out: &mut Repairs<'_>) {
+            self.complete = self.exists.or(self.complete);
+            let complete = now
+                .exists
+                .or(now.complete)
+                .map(|time| Complete::FullFrame(time.map(U7::from_low_bits)));
+            let log = Timecode {
+                s: false,
+                reverse: now.run.is_some_and(|run| run.reverse),
+                point: U3::from_low_bits(now.run.map_or(7, |run| run.last)),
+                complete,
+                partial: now.run.map(|run| run.values),
+            };
+            self.repair(&log, out);
         }
 
         /// Whether the unfinished run of the journal goes on with that of the instrument.
@@ -271,10 +293,9 @@ pub(crate) mod receiver {
 
     /// Where the tape is when quarter frames have told a time running forwards. A time that there
     /// is not stays as it is.
-    fn two_later([hr, mn, sc, fr]: [u8; 4]) -> [u8; 4] {
-        let rate = FrameRate::from_code(hr >> 5);
-        let Some(time) = TimeCode::new(hr & 0x1F, mn, sc, fr, rate) else {
-            return [hr, mn, sc, fr];
+    fn two_later(octets: [u8; 4]) -> [u8; 4] {
+        let Some(time) = time_code(octets) else {
+            return octets;
         };
         let frame = FullFrame {
             device: U7::MAX,
@@ -282,6 +303,10 @@ pub(crate) mod receiver {
         };
         let [.., hr, mn, sc, fr] = frame.to_data();
         [hr, mn, sc, fr]
+    }
+
+    fn time_code([hr, mn, sc, fr]: [u8; 4]) -> Option<TimeCode> {
+        TimeCode::new(hr & 0x1F, mn, sc, fr, FrameRate::from_code(hr >> 5))
     }
 }
 
@@ -315,7 +340,7 @@ pub(crate) mod sent {
     use netmidi_message::{Direction, SystemCommon, TimeCode, TimeCodeAssembler, U3, U4, U7};
 
     use super::{Complete, Timecode};
-    use crate::recent::{Mark, View};
+    use crate::recent::{Mark, Packet, View};
 
     /// Which time code was sent.
     #[derive(Clone, Debug, Default)]
@@ -345,7 +370,7 @@ pub(crate) mod sent {
     }
 
     impl History {
-        pub(crate) fn quarter_frame(&mut self, frame_type: U3, frame_value: U4, packet: u64) {
+        pub(crate) fn quarter_frame(&mut self, frame_type: U3, frame_value: U4, packet: Packet) {
             let last = frame_type.get();
             let next = match self.run {
                 Run::Open {
@@ -393,7 +418,7 @@ pub(crate) mod sent {
         }
 
         /// Hours with the rate, minutes, seconds and frames.
-        pub(crate) fn full_frame(&mut self, octets: [U7; 4], packet: u64) {
+        pub(crate) fn full_frame(&mut self, octets: [U7; 4], packet: Packet) {
             self.complete = Some(Complete::FullFrame(octets));
             self.complete_mark = Mark::new(packet);
             self.assembler.reset();
@@ -406,17 +431,22 @@ pub(crate) mod sent {
             *self = Self::default();
         }
 
-        pub(crate) fn acknowledge(&mut self, report: u64) {
+        pub(crate) fn acknowledge(&mut self, report: Packet) {
             self.mark.acknowledge(report);
             self.complete_mark.acknowledge(report);
         }
 
-        pub(crate) fn omit(&mut self, since: u64) -> bool {
+        pub(crate) const fn rebase(&mut self, by: Packet) {
+            self.mark.rebase(by);
+            self.complete_mark.rebase(by);
+        }
+
+        pub(crate) fn omit(&mut self, since: Packet) -> bool {
             self.complete_mark.omit(since);
             self.mark.omit(since)
         }
 
-        pub(crate) fn oldest(&self) -> Option<u64> {
+        pub(crate) fn oldest(&self) -> Option<Packet> {
             // The complete time, if that is unacknowledged, is the older one.
             self.complete_mark.packet().or(self.mark.packet())
         }

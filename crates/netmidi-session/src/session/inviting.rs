@@ -16,22 +16,30 @@ use crate::invitee::{Asking, InviteeId, InviteeState, Persistence, Progress, Tar
 use crate::participant::{Introduction, PeerKey, is_same_host};
 use crate::time::Time;
 use crate::timer::Timer;
-use crate::transmit::{LocalPort, Port};
+use crate::transmit::{LocalPort, PairId, Port};
 
 /// Invitations with one token to one port, after which the application hears that nobody answers:
-/// what Apple's driver sends before it gives up.
-const SERIES: u32 = 12;
-/// Between two invitations. No longer, since who comes back is found again by the next one.
-const INTERVAL: Duration = Duration::from_secs(1);
+/// they take as long as those of Apple's driver before it gives up, 12 s.
+const SERIES: u32 = 24;
+/// Between two invitations. No longer, since who comes back is found again by the next one, and that
+/// may be lost.
+const INTERVAL: Duration = Duration::from_millis(500);
 /// The control port has answered, so somebody is there: the first data invitations follow each other
 /// faster.
 const QUICK_INTERVAL: Duration = Duration::from_millis(250);
 /// How many of them.
 const QUICK: u32 = 4;
+/// So many data invitations in a row may be answered NO although the control port has said OK.
+const MAX_HALF_REFUSALS: u8 = 3;
 /// Who ends a session is left alone so long: it may be about to close, and would say NO.
 const AFTER_BYE: Duration = Duration::from_secs(1);
 /// A session that lasted no longer than this may be one that the peer does not want.
 const SHORT_LIFE: Duration = Duration::from_secs(2);
+/// So many of those in a row lead to no pause.
+const FREE_SHORT_LIVES: u8 = 2;
+/// One whose BY has no token is left alone so long: it may only not know us, as when our address has
+/// changed.
+const AFTER_STRANGER: Duration = Duration::from_millis(100);
 /// The longest pause after several of those.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -101,7 +109,7 @@ impl Session {
     }
 
     /// Somebody whom we invite is to be found elsewhere from now on: its name has other addresses,
-    /// for instance. A session that exists is left alone.
+    /// for instance. A session with it goes on if it still answers where it was.
     ///
     /// # Errors
     /// Like [`invite`](Self::invite), and when there is no such invitee.
@@ -118,18 +126,33 @@ impl Session {
         if invitee.targets == targets {
             return Ok(());
         }
-        let asking = matches!(
-            invitee.progress,
-            Progress::Asking {
-                step: Asking::Control,
-                ..
+        match &invitee.progress {
+            Progress::Joined(participant) => {
+                let participant = *participant;
+                self.invitees.move_to(id, targets)?;
+                if !self.is_at_one_of(participant, targets) {
+                    self.doubt_place(participant);
+                }
             }
-        );
-        self.invitees.move_to(id, targets)?;
-        if asking {
-            self.invite_again(id);
+            // The one that answered may be the right one still.
+            Progress::Asking {
+                step: Asking::Data { target, .. },
+                ..
+            } if is_one_of(targets, target.pair, target.control) => {
+                self.invitees.move_to(id, targets)?;
+            }
+            Progress::Asking { .. } => {
+                self.invitees.move_to(id, targets)?;
+                self.ask(id);
+            }
+            Progress::Waiting => self.invitees.move_to(id, targets)?,
         }
         Ok(())
+    }
+
+    fn is_at_one_of(&self, id: ParticipantId, targets: &[Target]) -> bool {
+        let peer = self.participants.get(&id).map(|it| &it.peer);
+        peer.is_some_and(|peer| is_one_of(targets, peer.pair, peer.control))
     }
 
     /// How far an invitation is.
@@ -298,9 +321,9 @@ impl Session {
             (Asking::Control, Port::Control) => self.be_refused(id),
             (Asking::Data { .. }, _) => {
                 // It has forgotten that it had said OK, as after a restart between the two; but not
-                // twice in a row.
+                // again and again.
                 invitee.half_refusals += 1;
-                if invitee.half_refusals > 1 {
+                if invitee.half_refusals > MAX_HALF_REFUSALS {
                     self.be_refused(id);
                 } else {
                     self.ask(id);
@@ -419,9 +442,12 @@ impl Session {
             invitee.short_lives = 0;
         }
         let pause = match invitee.short_lives {
-            0..=2 => Duration::ZERO,
+            0..=FREE_SHORT_LIVES => Duration::ZERO,
             // 1, 2, 4 ... 30 s.
-            lives => LONGEST_PAUSE.min(Duration::from_secs(1 << (lives - 3).min(5))),
+            lives => {
+                let doublings = (lives - FREE_SHORT_LIVES - 1).min(5);
+                LONGEST_PAUSE.min(Duration::from_secs(1 << doublings))
+            }
         };
         let pause = match reason {
             LeaveReason::Bye => pause.max(AFTER_BYE),
@@ -432,6 +458,18 @@ impl Session {
             self.ask(id);
         } else {
             self.pause(id, now + pause);
+        }
+    }
+
+    /// Somebody whom we invite has told that it does not know us: it is not about to close.
+    pub(super) fn hurry_invitee(&mut self, id: InviteeId) {
+        let soon = self.now + AFTER_STRANGER;
+        if let Some(invitee) = self.invitees.get(id)
+            && matches!(invitee.progress, Progress::Waiting)
+            && invitee.short_lives <= FREE_SHORT_LIVES
+            && invitee.due.is_some_and(|due| due > soon)
+        {
+            self.set_invitee_timer(id, soon);
         }
     }
 
@@ -479,6 +517,11 @@ impl Session {
         if invitee.told == state {
             return;
         }
+        if self.events.is_full() && state != InviteeState::Ended {
+            // Nobody listens; the next change may be told.
+            invitee.told = state;
+            return;
+        }
         invitee.told = state;
         match state {
             // `Joined` says so, or has said so.
@@ -486,6 +529,12 @@ impl Session {
             state => self.events.push(Event::Invitee { invitee: id, state }),
         }
     }
+}
+
+/// Whether one of these targets is at this host.
+fn is_one_of(targets: &[Target], pair: PairId, control: SocketAddr) -> bool {
+    let is_there = |it: &Target| it.pair == pair && is_same_host(it.control, control);
+    targets.iter().any(is_there)
 }
 
 impl Asking {

@@ -1,10 +1,10 @@
 //! How a peer comes in: both halves of its invitation, and whom it replaces.
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::net::SocketAddr;
-use core::time::Duration;
 
-use netmidi_wire::{Exchange, ExchangeKind, SeqNum, SessionName, Token};
+use netmidi_wire::{Exchange, ExchangeKind, SeqNum, SessionName, Ssrc, Token};
 
 use super::Session;
 use super::sending::Answer;
@@ -16,8 +16,8 @@ use crate::participant::{Host, Introduction, Participant, PeerKey, Stage};
 use crate::timer::Timer;
 use crate::transmit::{LocalPort, PairId, Port};
 
-/// An invitation to us so soon after ours was accepted has crossed it on the way.
-const SIMULTANEOUS: Duration = Duration::from_secs(5);
+/// One who joins with the identity of so many others lets us look after no more of them.
+const MAX_DOUBTED: usize = 4;
 /// The most that is kept of a peer's name, in octets of UTF-8.
 const MAX_PEER_NAME_OCTETS: usize = 255;
 
@@ -66,7 +66,7 @@ impl Session {
             Some(participant)
                 if participant.peer.role == Role::Initiator
                     && participant.peer.control == from
-                    && now.since(participant.joined_at) < SIMULTANEOUS =>
+                    && participant.may_have_crossed(now) =>
             {
                 participant.heard_at = now;
                 participant.other_token = Some(token);
@@ -194,12 +194,13 @@ impl Session {
                 }
                 Standing::Accepted => {
                     self.stats.invitations_accepted += 1;
+                    // First of all: it understands no question of ours before.
+                    self.accept(local, from, exchange.token);
                     if self.needs_proof(&key, control) {
                         self.begin_proof(&key, from);
                     } else if let Some(pending) = self.forget_invitation(&key) {
                         self.join(key, pending, from, local.pair);
                     }
-                    self.accept(local, from, exchange.token);
                 }
                 // Before our OK.
                 Standing::Undecided => self.stats.invitations_ignored += 1,
@@ -250,7 +251,7 @@ impl Session {
             pair,
             role,
         };
-        match self.predecessor(&key, control) {
+        match self.predecessor(&key, control, data) {
             Some(old) => self.await_proof(old, key, who),
             None => self.enter(key, who, invitee, false),
         }
@@ -272,7 +273,12 @@ impl Session {
         mut invitee: Option<InviteeId>,
         succeeds: bool,
     ) {
-        for old in self.peers_replaced_by(&key, who.control) {
+        // One with its data port is its old self as well, whatever its router made of the other one.
+        let replaced: Vec<ParticipantId> = self
+            .peers_replaced_by(&key, who.control)
+            .chain(self.at_data(&key, who.data))
+            .collect();
+        for old in replaced {
             let is_same = self.peers.get(&key) == Some(&old);
             if !is_same && !succeeds && self.is_joined(old) {
                 continue;
@@ -288,26 +294,26 @@ impl Session {
             }
             self.remove(old, LeaveReason::Replaced);
         }
-        let id = ParticipantId(self.next_id);
-        self.next_id += 1;
+        let id = self.participants.next_id();
         let first_seq = SeqNum(self.rng.u16());
-        let participant = Participant::new(self.now, who, first_seq, &self.config);
+        let participant = Participant::new(self.now, who, first_seq, self.clock, &self.config);
         self.timers.set(participant.silence_at, Timer::Silence(id));
         if let Stage::Joined { ready_at } = participant.stage {
             self.timers.set(ready_at, Timer::Ready(id));
         }
         let control_key = participant.control_key();
-        for address in [participant.peer.control, participant.peer.data] {
-            let address = (participant.peer.pair, address);
+        for address in participant.addresses() {
             let there = self.addresses.get(&address).copied();
             if there.is_none_or(|other| !self.is_joined(other)) {
                 self.addresses.insert(address, id);
             }
         }
-        self.unproved.insert(key.host(), id.0);
+        self.unproved.insert(id);
         self.peers.insert(control_key, id);
         self.peers.insert(key, id);
-        self.participants.insert(id, participant);
+        let elsewhere = self.same_identity(key.ssrc());
+        self.identities.insert((key.ssrc(), id));
+        self.participants.insert(participant);
         self.joined += 1;
         if let Some(invitee) = invitee {
             self.bind(invitee, id);
@@ -319,6 +325,21 @@ impl Session {
                 peer: participant.into(),
             });
         }
+        // The same peer, perhaps, which has changed its address.
+        for old in elsewhere {
+            self.doubt_place(old);
+        }
+    }
+
+    /// Who has this identity already, at whatever host: the last few.
+    fn same_identity(&self, ssrc: Ssrc) -> Vec<ParticipantId> {
+        let (first, last) = ParticipantId::BOUNDS;
+        self.identities
+            .range((ssrc, first)..=(ssrc, last))
+            .rev()
+            .take(MAX_DOUBTED)
+            .map(|(_, id)| *id)
+            .collect()
     }
 
     /// Whether there is no place for this peer, the one counted out that it would replace.
@@ -326,6 +347,9 @@ impl Session {
         let replaces = self
             .peers_replaced_by(key, control)
             .any(|id| self.is_joined(id));
+        if self.participants.is_full() {
+            return true;
+        }
         // Who proves itself takes the place of one that has not.
         self.joined - usize::from(replaces) >= self.config.max_participants && !self.is_crowded()
     }
@@ -344,13 +368,8 @@ impl Session {
         control: SocketAddr,
     ) -> impl Iterator<Item = ParticipantId> + use<> {
         let same = self.peers.get(key).copied();
-        let at_port = |id: &ParticipantId| {
-            self.participants
-                .get(id)
-                .is_some_and(|it| it.peer.control == control)
-        };
-        let there = self.addresses.get(&(key.pair(), control)).copied();
-        let there = there.filter(at_port);
+        let local = LocalPort::control(key.pair());
+        let there = self.addresses.get(&(local, control)).copied();
         // Each once, the one that joined first before the other.
         let first = same.min(there).or(same).or(there);
         let other = same.max(there).filter(|other| Some(*other) != first);
@@ -366,8 +385,10 @@ impl Session {
 
     /// Who has this address in the session and is not leaving.
     pub(super) fn joined_at(&self, pair: PairId, address: SocketAddr) -> Option<ParticipantId> {
-        let id = self.addresses.get(&(pair, address)).copied()?;
-        self.is_joined(id).then_some(id)
+        [LocalPort::control(pair), LocalPort::data(pair)]
+            .into_iter()
+            .filter_map(|local| self.addresses.get(&(local, address)).copied())
+            .find(|id| self.is_joined(*id))
     }
 
     /// NO to somebody whom we need not look at any closer, unless there are too many of them.

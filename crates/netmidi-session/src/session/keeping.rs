@@ -6,8 +6,9 @@ use core::time::Duration;
 use netmidi_wire::{ClockCount, ClockSync as ClockPacket, ExchangeKind, Token};
 
 use super::Session;
-use super::sending::{Answer, make_ready, schedule};
+use super::sending::{Answer, enlist, make_ready, schedule};
 use crate::event::{LeaveReason, ParticipantId, Role};
+use crate::liveness::Questions;
 use crate::participant::{Challenge, PeerKey};
 use crate::time::Time;
 use crate::timer::Timer;
@@ -66,6 +67,12 @@ impl Session {
         let Some(questions) = &mut participant.questions else {
             return;
         };
+        if let Some(since) = questions.only_doubt()
+            && participant.heard_at > since
+        {
+            participant.questions = None;
+            return;
+        }
         if questions.is_gone(now) {
             self.remove(id, LeaveReason::Forgotten);
             return;
@@ -73,7 +80,9 @@ impl Session {
         if !questions.is_due(now) {
             return;
         }
-        if participant.peer.role == Role::Participant && participant.asked.is_recent(now) {
+        let is_asked =
+            participant.peer.role == Role::Participant && participant.asked.is_recent(now);
+        if is_asked && !questions.is_doubting() {
             // Both invited, and the other side asks.
             questions.put_off(now, interval);
             return;
@@ -105,10 +114,19 @@ impl Session {
             return;
         };
         participant.stats.clock_exchanges += 1;
+        if participant.is_held(now) {
+            // It is there, and nobody else.
+            participant.held_until = now;
+            enlist(now, waiting, id, participant);
+        }
         let mut first = false;
-        if let Some(questions) = &mut participant.questions {
-            first = !questions.is_answering();
-            questions.answered(now, interval);
+        match &mut participant.questions {
+            Some(questions) if questions.only_doubt().is_some() => participant.questions = None,
+            Some(questions) => {
+                first = !questions.is_answering();
+                questions.answered(now, interval);
+            }
+            None => {}
         }
         make_ready(now, timers, waiting, id, participant);
         schedule(now, timers, id, participant);
@@ -169,13 +187,33 @@ impl Session {
             return;
         };
         let round_trip = participant.clock.round_trip();
+        // One that has never answered may be of those that do not; unless it has never said anything.
+        let is_mute = participant.heard_at == participant.joined_at;
         if let Some(questions) = &mut participant.questions
-            && questions.is_answering()
+            && (questions.is_answering() || is_mute)
         {
             questions.doubt(now, round_trip);
             self.stats.doubts += 1;
             self.attend(id);
         }
+    }
+
+    /// A participant seems to be elsewhere now: is it still where it was?
+    pub(super) fn doubt_place(&mut self, id: ParticipantId) {
+        let now = self.now;
+        let Some(participant) = self.participants.get_mut(&id) else {
+            return;
+        };
+        if participant.is_leaving() {
+            return;
+        }
+        let round_trip = participant.clock.round_trip();
+        match &mut participant.questions {
+            Some(questions) => questions.doubt(now, round_trip),
+            None => participant.questions = Some(Questions::doubting(now, round_trip)),
+        }
+        self.stats.doubts += 1;
+        self.attend(id);
     }
 
     /// A datagram with the identity of a participant came from another port of its host: the mapping
@@ -254,10 +292,10 @@ impl Session {
             Port::Control => &mut participant.peer.control,
         };
         let old = core::mem::replace(port, from);
-        if addresses.get(&(local.pair, old)) == Some(&id) {
-            addresses.remove(&(local.pair, old));
+        if addresses.get(&(local, old)) == Some(&id) {
+            addresses.remove(&(local, old));
         }
-        addresses.insert((local.pair, from), id);
+        addresses.insert((local, from), id);
         stats.moves += 1;
         let answer = ClockPacket {
             ssrc: *ssrc,

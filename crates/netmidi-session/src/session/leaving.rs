@@ -1,5 +1,6 @@
 //! How a peer goes: BY from either side, and what is tidied up behind it.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -11,6 +12,7 @@ use super::{BYES, Session};
 use crate::error::SendError;
 use crate::event::{Event, LeaveReason, ParticipantId};
 use crate::participant::{Participant, PeerKey, Stage};
+use crate::playout::Outlet;
 use crate::time::Time;
 use crate::timer::Timer;
 use crate::transmit::LocalPort;
@@ -56,6 +58,7 @@ impl Session {
         if let Stage::Joined { ready_at } = participant.stage {
             timers.cancel(ready_at, Timer::Ready(id));
         }
+        participant.outbound.cancel_scheduled(now);
         // What is queued goes out with the drain after this call.
         let last_midi = if participant.outbound.is_empty() {
             participant.sent_at
@@ -69,12 +72,15 @@ impl Session {
             next_bye,
         };
         *joined -= 1;
-        unproved.remove(participant.key().host(), id.0);
+        unproved.remove(&id);
         timers.set(next_bye, Timer::Farewell(id));
         enlist(now, waiting, id, participant);
-        if config.silence_on_leave {
-            participant.silence(now, id, config, events);
-        }
+        participant.silence(&mut Outlet {
+            now,
+            id,
+            config,
+            events,
+        });
         events.push(Event::Left {
             participant: id,
             reason: LeaveReason::Local,
@@ -137,7 +143,13 @@ impl Session {
             self.stats.stale_bye += 1;
             return;
         }
+        let invitee = participant.peer.invitee;
         self.remove(id, LeaveReason::Bye);
+        if exchange.token == Token(0)
+            && let Some(invitee) = invitee
+        {
+            self.hurry_invitee(invitee);
+        }
     }
 
     pub(super) fn say_bye(&mut self, id: ParticipantId) {
@@ -159,7 +171,7 @@ impl Session {
         };
         let earliest = last_midi.map_or(now, |sent| sent + MIDI_BEFORE_BYE);
         if now.since(since) >= PATIENT_FAREWELL {
-            participant.outbound.hurry();
+            participant.outbound.hurry(now, since + LONGEST_FAREWELL);
             enlist(now, &mut self.waiting, id, participant);
         }
         if byes_left == BYES && earliest > now && now.since(since) < LONGEST_FAREWELL {
@@ -224,7 +236,7 @@ impl Session {
         }
     }
 
-    /// Ends what a participant left on, unless the application does so itself.
+    /// Plays what waits of a participant and ends what it left on.
     fn silence(&mut self, id: ParticipantId) {
         let now = self.now;
         let Self {
@@ -233,31 +245,34 @@ impl Session {
             events,
             ..
         } = self;
-        if config.silence_on_leave
-            && let Some(participant) = participants.get_mut(&id)
-        {
-            participant.silence(now, id, config, events);
+        if let Some(participant) = participants.get_mut(&id) {
+            participant.silence(&mut Outlet {
+                now,
+                id,
+                config,
+                events,
+            });
         }
     }
 
     /// Takes a participant out of every table.
-    pub(super) fn forget(&mut self, id: ParticipantId) -> Option<Participant> {
+    pub(super) fn forget(&mut self, id: ParticipantId) -> Option<Box<Participant>> {
         let participant = self.participants.remove(&id)?;
         for key in [participant.key(), participant.control_key()] {
             if self.peers.get(&key) == Some(&id) {
                 self.peers.remove(&key);
             }
         }
-        for address in [participant.peer.control, participant.peer.data] {
-            let key = (participant.peer.pair, address);
-            if self.addresses.get(&key) == Some(&id) {
-                self.addresses.remove(&key);
+        for address in participant.addresses() {
+            if self.addresses.get(&address) == Some(&id) {
+                self.addresses.remove(&address);
             }
         }
+        self.identities.remove(&(participant.peer.ssrc, id));
         if !participant.is_leaving() {
             self.joined -= 1;
         }
-        self.unproved.remove(participant.key().host(), id.0);
+        self.unproved.remove(&id);
         if self.forget_successor(id).is_some() {
             self.stats.successions_failed += 1;
         }

@@ -8,7 +8,7 @@ mod leaving;
 mod sending;
 mod succeeding;
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -21,19 +21,22 @@ use netmidi_wire::{
 use self::keeping::Allowance;
 use self::sending::{Answer, enlist, make_ready, schedule};
 use self::succeeding::Successor;
-use crate::admission::{Crowd, Pace};
-use crate::config::{Config, JournalPolicy};
+use crate::admission::Pace;
+use crate::clock_sync::ClockEstimate;
+use crate::config::{Config, JournalPolicy, Playout};
 use crate::error::{ConfigError, SendError};
 use crate::event::{Event, EventQueue, LeaveReason, ParticipantId, Peer};
 use crate::invitation::Invitations;
 use crate::invitee::Invitees;
 use crate::participant::{Host, Participant, PeerKey};
+use crate::participants::Participants;
+use crate::playout::Outlet;
 use crate::protection;
 use crate::rng::Rng;
 use crate::stats::{ParticipantStats, SessionStats};
-use crate::time::Time;
+use crate::time::{Time, WireClock};
 use crate::timer::{Timer, Timers};
-use crate::transmit::{LocalPort, PairId, Port, Transmit};
+use crate::transmit::{LocalPort, Port, Transmit};
 
 /// BY is sent this often, since nothing answers it.
 const BYES: u8 = 2;
@@ -53,22 +56,26 @@ pub struct Session {
     config: Config,
     ssrc: Ssrc,
     rng: Rng,
+    /// What our timestamps show.
+    clock: WireClock,
     now: Time,
     open: bool,
-    participants: BTreeMap<ParticipantId, Participant>,
+    participants: Participants,
     peers: BTreeMap<PeerKey, ParticipantId>,
-    /// The same by control and by data port.
-    addresses: BTreeMap<(PairId, SocketAddr), ParticipantId>,
+    /// The same by the addresses of their control and data ports, each with the port of ours that it
+    /// talks to: what is the data port of one may be the control port of another.
+    addresses: BTreeMap<(LocalPort, SocketAddr), ParticipantId>,
+    /// Who has which identity: at several hosts only while it is not clear who has moved.
+    identities: BTreeSet<(Ssrc, ParticipantId)>,
     /// How many of them are not leaving.
     joined: usize,
-    next_id: u64,
     invitees: Invitees,
     strangers: Allowance,
     invitations: Invitations,
     /// How many of these are looked at.
     pace: Pace,
     /// Participants of whom nothing shows that they are where they say.
-    unproved: Crowd,
+    unproved: BTreeSet<ParticipantId>,
     /// Who may take the place of a participant, and whose.
     successors: BTreeMap<ParticipantId, Successor>,
     successor_keys: BTreeMap<PeerKey, ParticipantId>,
@@ -90,8 +97,9 @@ pub struct Session {
 impl Session {
     /// A session with no participants.
     ///
-    /// `seed` decides its SSRC and where sequences start: draw it from the operating system's
-    /// generator, so that strangers cannot guess them. `now` is any moment on the caller's clock.
+    /// `seed` decides its SSRC and where sequences and its clock start: draw it from the operating
+    /// system's generator, so that strangers cannot guess them. `now` is any moment on the caller's
+    /// clock.
     ///
     /// # Errors
     /// When the configuration contradicts itself.
@@ -100,14 +108,15 @@ impl Session {
         let mut rng = Rng::new(seed);
         Ok(Self {
             ssrc: Ssrc(rng.nonzero_u32()),
+            clock: WireClock::random(&mut rng),
             rng,
             now,
             open: true,
-            participants: BTreeMap::new(),
+            participants: Participants::default(),
             peers: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            identities: BTreeSet::new(),
             joined: 0,
-            next_id: 0,
             invitees: Invitees::default(),
             strangers: Allowance::new(now, config.max_strangers_told),
             invitations: Invitations::default(),
@@ -117,7 +126,7 @@ impl Session {
                 config.max_invitations_per_host,
                 config.max_participants,
             ),
-            unproved: Crowd::default(),
+            unproved: BTreeSet::new(),
             successors: BTreeMap::new(),
             successor_keys: BTreeMap::new(),
             timers: Timers::default(),
@@ -159,9 +168,7 @@ impl Session {
                 self.handle_feedback(local, from, &feedback);
             }
             Ok(Datagram::Control(Control::BitrateLimit(limit))) => {
-                if let Some((_, participant)) = self.sender(limit.ssrc, local, from) {
-                    participant.stats.bitrate_limits_received += 1;
-                }
+                self.handle_bitrate_limit(local, from, limit);
             }
             Err(ParseError::BadVersion {
                 kind: ExchangeKind::Invitation,
@@ -200,6 +207,23 @@ impl Session {
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
+        while let Some(id) = self.events.next_behind() {
+            let Self {
+                participants,
+                config,
+                events,
+                now,
+                ..
+            } = self;
+            if let Some(participant) = participants.get_mut(&id) {
+                participant.catch_up(&mut Outlet {
+                    now: *now,
+                    id,
+                    config,
+                    events,
+                });
+            }
+        }
         self.events.pop()
     }
 
@@ -245,6 +269,13 @@ impl Session {
         self.participants.get(&id).map(Participant::stats)
     }
 
+    /// The clock of one participant as seen from ours, at the time of the last call that had one:
+    /// while it is connected, and after a first clock exchange with it.
+    #[must_use]
+    pub fn participant_clock(&self, id: ParticipantId) -> Option<ClockEstimate> {
+        self.participants.get(&id)?.clock.estimate(self.now)
+    }
+
     /// Whether one participant is sent recovery journals, from the next packet on. What was sent
     /// before is not protected after [`JournalPolicy::Off`].
     ///
@@ -279,6 +310,40 @@ impl Session {
         participant.outbound.resume();
         enlist(*now, waiting, id, participant);
         schedule(*now, timers, id, participant);
+        Ok(())
+    }
+
+    /// When the messages of one participant are played, from the next packet on. What waits keeps
+    /// its time, but for [`Playout::Immediate`], with which it comes out at once.
+    ///
+    /// # Errors
+    /// When there is no such participant.
+    pub fn set_playout(
+        &mut self,
+        now: Time,
+        id: ParticipantId,
+        playout: Playout,
+    ) -> Result<(), SendError> {
+        self.advance(now);
+        let Self {
+            participants,
+            config,
+            events,
+            now,
+            ..
+        } = self;
+        let participant = participants
+            .get_mut(&id)
+            .filter(|participant| !participant.is_leaving())
+            .ok_or(SendError::UnknownParticipant { participant: id })?;
+        let mut out = Outlet {
+            now: *now,
+            id,
+            config,
+            events,
+        };
+        participant.set_playout(playout, &mut out);
+        self.tell_what_arrived(id, false);
         Ok(())
     }
 
@@ -333,9 +398,37 @@ impl Session {
         if participant.is_leaving() {
             return;
         }
-        let urgent = participant.handle_packet(now, id, header, &section, config, events);
+        let mut out = Outlet {
+            now,
+            id,
+            config,
+            events,
+        };
+        let urgent = participant.take_packet(packet, &section, &mut out);
+        if participant.is_holding() {
+            schedule(now, timers, id, participant);
+        }
         make_ready(now, timers, waiting, id, participant);
         self.tell_what_arrived(id, urgent);
+    }
+
+    /// Plays what has waited long enough. Returns whether its sender should be told at once.
+    fn play_what_is_due(&mut self, id: ParticipantId) -> bool {
+        let Self {
+            participants,
+            config,
+            events,
+            now,
+            ..
+        } = self;
+        participants.get_mut(&id).is_some_and(|participant| {
+            participant.release(&mut Outlet {
+                now: *now,
+                id,
+                config,
+                events,
+            })
+        })
     }
 
     /// A peer tells what arrived: the journal need not tell it again.
@@ -408,6 +501,7 @@ impl Session {
         if participant.is_leaving() {
             return;
         }
+        participant.protection.rest(now);
         let [first, ..] = clock.timestamps;
         match clock.count {
             ClockCount::Ck0 => {
@@ -448,6 +542,14 @@ impl Session {
     /// A clock exchange with this participant is complete: it is there, and MIDI may flow.
     fn clock_compared(&mut self, id: ParticipantId) {
         self.prove(id);
+        if let Some(participant) = self.participants.get_mut(&id) {
+            participant.stats.clock_exchanges += 1;
+        }
+        self.may_play(id);
+    }
+
+    /// MIDI may flow to a participant from now on.
+    fn may_play(&mut self, id: ParticipantId) {
         let Self {
             participants,
             timers,
@@ -456,7 +558,6 @@ impl Session {
             ..
         } = self;
         if let Some(participant) = participants.get_mut(&id) {
-            participant.stats.clock_exchanges += 1;
             make_ready(*now, timers, waiting, id, participant);
         }
     }
@@ -503,17 +604,7 @@ impl Session {
             Timer::Invitation(id) => self.expire_invitation(id),
             Timer::Succession(id) => self.attend_succession(id),
             Timer::Invitee(id) => self.attend_invitee(id),
-            Timer::Ready(id) => {
-                let Self {
-                    participants,
-                    timers,
-                    waiting,
-                    ..
-                } = self;
-                if let Some(participant) = participants.get_mut(&id) {
-                    make_ready(now, timers, waiting, id, participant);
-                }
-            }
+            Timer::Ready(id) => self.may_play(id),
             Timer::Wake(id) => {
                 if let Some(participant) = self.participants.get_mut(&id) {
                     participant.wake_at = None;

@@ -6,14 +6,16 @@ use core::net::SocketAddr;
 
 use netmidi_message::Message;
 use netmidi_wire::{
-    ClockSync as ClockPacket, Control, Exchange, ExchangeKind, Feedback, SessionName, Token,
+    BitrateLimit, ClockSync as ClockPacket, Control, Exchange, ExchangeKind, Feedback,
+    PacketBudget, SessionName, Token,
 };
 
 use super::{BYES, Session};
-use crate::config::{Config, UndefinedCommands};
+use crate::config::UndefinedCommands;
 use crate::error::SendError;
 use crate::event::ParticipantId;
 use crate::outbound::{Draft, Emitted, Outbound};
+use crate::pacing::Pacing;
 use crate::participant::{Participant, Stage};
 use crate::stats::ParticipantStats;
 use crate::time::Time;
@@ -43,21 +45,58 @@ impl Session {
         to: ParticipantId,
         message: Message<'_>,
     ) -> Result<(), SendError> {
+        self.send_at(now, now, to, message)
+    }
+
+    /// Sends a message to a participant that is to sound `at`, and is timestamped so; at once if
+    /// that is not later than `now`.
+    ///
+    /// It is held back here until then, or until [`Config::send_ahead`] before it, because many
+    /// receivers play what comes at once. Messages of one time go out in the order of the calls.
+    /// What is sent in the meantime goes out before it and is not held up.
+    ///
+    /// Times to one participant never run backwards (RFC 6295 §3.3). With a `send_ahead` above 0, a
+    /// message sent just after another one went out ahead of its time therefore bears the time of
+    /// that one: at peers that obey timestamps it sounds up to `send_ahead` late.
+    ///
+    /// When we leave, what is not due yet is dropped as by
+    /// [`cancel_scheduled`](Self::cancel_scheduled); when the participant leaves, all of it is.
+    ///
+    /// # Errors
+    /// Those of [`send`](Self::send), and when `at` is further ahead than
+    /// [`Config::max_schedule_ahead`]. What is scheduled counts against
+    /// [`Config::max_queued_octets`] as what waits otherwise does.
+    pub fn send_at(
+        &mut self,
+        now: Time,
+        at: Time,
+        to: ParticipantId,
+        message: Message<'_>,
+    ) -> Result<(), SendError> {
         self.advance(now);
         let Self {
             participants,
             config,
             waiting,
+            timers,
+            now,
             ..
         } = self;
+        let now = *now;
         let participant = participants
             .get_mut(&to)
             .filter(|participant| !participant.is_leaving())
             .ok_or(SendError::UnknownParticipant { participant: to })?;
+        let outbound = &mut participant.outbound;
         if message.is_undefined() {
-            check_undefined(&message, config)?;
+            let packet = outbound.packet_budget(config.packet_budget);
+            check_undefined(&message, packet, config.undefined)?;
         }
-        let queued = participant.outbound.queued_octets();
+        let (ahead, max) = (at.since(now), config.max_schedule_ahead);
+        if ahead > max {
+            return Err(SendError::TooFarAhead { ahead, max });
+        }
+        let queued = outbound.queued_octets();
         let needed = Outbound::cost(&message);
         if queued + needed > config.max_queued_octets {
             let limit = config.max_queued_octets;
@@ -66,11 +105,108 @@ impl Session {
                 queued,
                 needed,
                 limit,
+                bitrate_limit: outbound.bitrate_limit(),
             });
         }
-        participant.outbound.push(self.now, message);
-        enlist(self.now, waiting, to, participant);
+        if ahead.is_zero() {
+            outbound.push(now, message);
+        } else {
+            outbound.schedule(at, message);
+            schedule(now, timers, to, participant);
+        }
+        enlist(now, waiting, to, participant);
         Ok(())
+    }
+
+    /// Takes back what was scheduled with [`send_at`](Self::send_at) for later than `now` and has
+    /// not gone out, and returns how many messages that were.
+    ///
+    /// No note is left hanging: of what is taken back, the first message that ends a note which
+    /// sounds then is sent at once instead, and so is the first that lets go a sustain, sostenuto or
+    /// hold pedal which is down. Note-offs count, all notes off, all sound off, the mode messages
+    /// that mean the same, reset all controllers and system reset.
+    ///
+    /// 0 for somebody who is not in the session.
+    pub fn cancel_scheduled(&mut self, now: Time, to: ParticipantId) -> usize {
+        self.advance(now);
+        let now = self.now;
+        let Some(participant) = self
+            .participants
+            .get_mut(&to)
+            .filter(|participant| !participant.is_leaving())
+        else {
+            return 0;
+        };
+        let dropped = participant.outbound.cancel_scheduled(now);
+        enlist(now, &mut self.waiting, to, participant);
+        schedule(now, &mut self.timers, to, participant);
+        dropped
+    }
+
+    /// Sends MIDI to one participant no faster than this, and in packets no larger, from now on;
+    /// `None` takes that back. What the participant itself asks for (RL) holds beside it.
+    ///
+    /// With [`Config::enhanced_controllers`] packets stay as large as [`Config::packet_budget`]: a
+    /// smaller one would have no room for their journals.
+    ///
+    /// # Errors
+    /// When there is no such participant.
+    pub fn set_pacing(
+        &mut self,
+        now: Time,
+        id: ParticipantId,
+        pacing: Option<Pacing>,
+    ) -> Result<(), SendError> {
+        self.advance(now);
+        let Self {
+            participants,
+            config,
+            waiting,
+            timers,
+            now,
+            ..
+        } = self;
+        let participant = participants
+            .get_mut(&id)
+            .filter(|participant| !participant.is_leaving())
+            .ok_or(SendError::UnknownParticipant { participant: id })?;
+        let pacing = pacing.map(|pacing| match config.enhanced_controllers {
+            true => Pacing {
+                packet: config.packet_budget,
+                ..pacing
+            },
+            false => pacing,
+        });
+        participant.outbound.set_pacing(*now, pacing);
+        enlist(*now, waiting, id, participant);
+        schedule(*now, timers, id, participant);
+        Ok(())
+    }
+
+    /// A peer asks for no more MIDI than it can take.
+    pub(super) fn handle_bitrate_limit(
+        &mut self,
+        local: LocalPort,
+        from: SocketAddr,
+        limit: BitrateLimit,
+    ) {
+        let now = self.now;
+        let Some((id, participant)) = self.sender(limit.ssrc, local, from) else {
+            return;
+        };
+        participant.stats.bitrate_limits_received += 1;
+        let bits = limit.bits_per_second;
+        participant.outbound.set_bitrate_limit(now, bits);
+        let Self {
+            participants,
+            timers,
+            waiting,
+            ..
+        } = self;
+        if let Some(participant) = participants.get_mut(&id) {
+            enlist(now, waiting, id, participant);
+            schedule(now, timers, id, participant);
+        }
     }
 
     pub(super) fn answer(&mut self, from: LocalPort, to: SocketAddr, answer: Answer) {
@@ -145,6 +281,31 @@ impl Session {
                 *waiting_gone -= 1;
                 continue;
             };
+            if participant.is_held(*now) {
+                participant.waiting = false;
+                schedule(*now, timers, id, participant);
+                continue;
+            }
+            if let Some(bits_per_second) = participant.announces() {
+                participant.announce = None;
+                participant.waiting = participant.has_work(*now);
+                if participant.waiting {
+                    waiting.push_front(id);
+                }
+                let limit = BitrateLimit {
+                    ssrc: *ssrc,
+                    bits_per_second,
+                };
+                out.resize(BitrateLimit::LEN, 0);
+                // The buffer has the size of the packet, so writing cannot fail.
+                let written = limit.encode(out);
+                debug_assert_eq!(written, Ok(out.len()), "LEN and encode differ");
+                let from = LocalPort::control(participant.peer.pair);
+                return Some(Transmit {
+                    from,
+                    to: participant.peer.control,
+                });
+            }
             let emitted = emit(*now, participant, &mut draft);
             participant.waiting = emitted.is_some() && participant.has_work(*now);
             if participant.waiting {
@@ -171,7 +332,8 @@ impl Session {
 
     /// Does what is due to a participant, and sees to it that the rest is done in time.
     pub(super) fn attend(&mut self, id: ParticipantId) {
-        self.tell_what_arrived(id, false);
+        let urgent = self.play_what_is_due(id);
+        self.tell_what_arrived(id, urgent);
         self.ask_clock(id);
         let Self {
             participants,
@@ -196,7 +358,7 @@ fn emit(now: Time, participant: &mut Participant, draft: &mut Draft<'_>) -> Opti
         protection,
         ..
     } = participant;
-    if outbound.is_sendable() {
+    if outbound.is_sendable(now) {
         // The draft is as long as the budget, so writing cannot fail.
         let emitted = outbound.emit(now, draft, protection).ok().flatten();
         if emitted.is_some() {
@@ -239,17 +401,18 @@ pub(super) fn schedule(
 }
 
 /// Undefined messages are sent only when configured, and cannot be split.
-pub(super) fn check_undefined(message: &Message<'_>, config: &Config) -> Result<(), SendError> {
-    if config.undefined == UndefinedCommands::Drop {
+fn check_undefined(
+    message: &Message<'_>,
+    packet: PacketBudget,
+    undefined: UndefinedCommands,
+) -> Result<(), SendError> {
+    if undefined == UndefinedCommands::Drop {
         return Err(SendError::Undefined {
             status: message.status(),
         });
     }
     // The list adds an F7 to those with data (RFC 6295 §3.2).
-    let (octets, max) = (
-        message.encoded_len() + 1,
-        config.packet_budget.longest_command(),
-    );
+    let (octets, max) = (message.encoded_len() + 1, packet.longest_command());
     if octets > max {
         return Err(SendError::TooLarge { octets, max });
     }
@@ -269,6 +432,7 @@ pub(super) fn make_ready(
         participant.stage = Stage::Ready;
         participant.protection.introduce(now);
         enlist(now, waiting, id, participant);
+        schedule(now, timers, id, participant);
     }
 }
 

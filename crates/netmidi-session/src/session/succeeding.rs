@@ -17,7 +17,7 @@ use super::Session;
 use super::sending::Answer;
 use crate::clock_sync::ClockSync;
 use crate::event::ParticipantId;
-use crate::participant::{Introduction, Participant, PeerKey};
+use crate::participant::{Introduction, PeerKey};
 use crate::time::Time;
 use crate::timer::Timer;
 use crate::transmit::{LocalPort, PairId, Port};
@@ -26,6 +26,13 @@ use crate::transmit::{LocalPort, PairId, Port};
 const ASK_INTERVAL: Duration = Duration::from_millis(250);
 /// So long without a sign of life after the newcomer came, and the participant gives way.
 const SILENCE: Duration = Duration::from_secs(1);
+/// MIDI to the participant waits while the newcomer may be it: so long, and for the three ways of a proof
+/// each way twice. Once in [`PATIENCE`], and no longer than it takes the participant to answer.
+const SHORTEST_HOLD: Duration = Duration::from_millis(20);
+/// And no longer than this.
+const LONGEST_HOLD: Duration = Duration::from_millis(250);
+/// Where it is not known.
+const UNKNOWN_ROUND_TRIP: Duration = Duration::from_millis(50);
 /// So long without a proof, and the newcomer is forgotten.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -55,13 +62,27 @@ impl Successor {
 }
 
 impl Session {
-    /// The participant whose place somebody with another SSRC would take.
-    pub(super) fn predecessor(&self, key: &PeerKey, control: SocketAddr) -> Option<ParticipantId> {
-        let id = self.joined_at(key.pair(), control)?;
-        let at_port = |it: &Participant| it.peer.control == control;
-        let is_it = self.participants.get(&id).is_some_and(at_port);
+    /// The participant whose place somebody with another SSRC would take: the one at the same control
+    /// port, or at the same data port.
+    pub(super) fn predecessor(
+        &self,
+        key: &PeerKey,
+        control: SocketAddr,
+        data: SocketAddr,
+    ) -> Option<ParticipantId> {
+        let there = (LocalPort::control(key.pair()), control);
+        let there = self.addresses.get(&there).copied();
         let is_known = self.peers.get(key).is_some_and(|id| self.is_joined(*id));
-        (is_it && !is_known).then_some(id)
+        [there, self.at_data(key, data)]
+            .into_iter()
+            .flatten()
+            .find(|id| !is_known && self.is_joined(*id))
+    }
+
+    /// Who has this data port, whichever control port it came from.
+    pub(super) fn at_data(&self, key: &PeerKey, data: SocketAddr) -> Option<ParticipantId> {
+        let local = LocalPort::data(key.pair());
+        self.addresses.get(&(local, data)).copied()
     }
 
     /// Both halves of an invitation have come from somebody who would take the place of `old`.
@@ -76,11 +97,19 @@ impl Session {
             }
             None => self.now,
         };
+        let now = self.now;
+        if let Some(participant) = self.participants.get_mut(&old)
+            && now.since(participant.held_until) >= PATIENCE
+        {
+            // Whoever restarts would take the rest of the old stream for the beginning of the new one.
+            let round_trip = participant.clock.round_trip().unwrap_or(UNKNOWN_ROUND_TRIP);
+            participant.held_until = now + LONGEST_HOLD.min(round_trip * 3 + SHORTEST_HOLD);
+        }
         self.successor_keys.insert(key, old);
         let successor = Successor {
             key,
             who,
-            clock: ClockSync::default(),
+            clock: ClockSync::new(self.clock),
             at: self.now,
             due,
         };
@@ -202,12 +231,23 @@ impl Session {
             }
         };
         self.stats.newcomer_clocks += 1;
-        let answer = ClockPacket {
-            ssrc: ours,
-            count,
-            timestamps,
+        let packet = |count, timestamps| {
+            Answer::Clock(ClockPacket {
+                ssrc: ours,
+                count,
+                timestamps,
+            })
         };
-        self.answer(local, from, Answer::Clock(answer));
+        // It knows of the session by now, so that it can answer as well: what comes first is proof, and
+        // its MIDI follows.
+        let question = match clock.count {
+            ClockCount::Ck0 => Some(successor.clock.question(now)),
+            _ => None,
+        };
+        self.answer(local, from, packet(count, timestamps));
+        if let Some(timestamps) = question {
+            self.answer(local, from, packet(ClockCount::Ck0, timestamps));
+        }
         if count == ClockCount::Ck2 {
             self.succeed(old, true);
         }

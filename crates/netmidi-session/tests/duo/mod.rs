@@ -47,9 +47,14 @@ pub(crate) struct Duo {
 impl Duo {
     /// Connected and introduced, without a loss.
     pub(crate) fn new(policy: JournalPolicy, one_way: Duration) -> Self {
+        Self::configured(one_way, &|config| config.journal = policy)
+    }
+
+    /// The same, with both configurations changed.
+    pub(crate) fn configured(one_way: Duration, change: &dyn Fn(&mut Config)) -> Self {
         let [a, b] = ["a", "b"].map(|name| {
             let mut config = Config::new(name);
-            config.journal = policy;
+            change(&mut config);
             let seed = u64::from(name.as_bytes()[0]);
             Session::new(config, seed, Time::ZERO).unwrap()
         });
@@ -59,12 +64,17 @@ impl Duo {
         let mut sessions = [a, b];
         let mut side = 0;
         let ids = [0, 1].map(|_| {
-            let (session, peer) = (&mut sessions[side], &peers[side]);
-            side += 1;
+            let (session, peer) = (&mut sessions[side], &mut peers[side]);
             let id = peer.join(session, Time::ZERO);
-            peer.synchronise(session, Time::ZERO);
+            // Packets of this session show its clock.
+            let shown = peer.ask(session, Time::ZERO);
+            peers[1 - side].clock_ahead = shown;
+            side += 1;
             id
         });
+        for (session, peer) in sessions.iter_mut().zip(&peers) {
+            peer.synchronise(session, Time::ZERO);
+        }
         let mut duo = Self {
             now: Time::ZERO,
             sessions,

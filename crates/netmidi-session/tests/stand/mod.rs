@@ -248,7 +248,7 @@ impl Stand {
                 } => format!("Lost {packets} {covered}"),
                 Event::Left { reason, .. } => format!("Left {reason:?}"),
                 Event::Joined { .. } => "Joined".to_owned(),
-                Event::Overflow { dropped } => format!("Overflow {dropped}"),
+                Event::Overflow { dropped, .. } => format!("Overflow {dropped}"),
                 other => panic!("{other:?}"),
             })
             .collect()

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use netmidi_journal::Journal;
 use netmidi_message::{Message, SysEx};
 use netmidi_session::{
-    Admission, AllowList, Config, Event, InviteeId, InviteeState, JournalPolicy, LocalPort, PairId,
-    ParticipantId, Persistence, RequestId, Session, SysExPolicy, Target, Time, UndefinedCommands,
-    Verdict,
+    Admission, AllowList, Config, Event, InviteeId, InviteeState, JournalPolicy, LatePolicy,
+    LocalPort, PairId, ParticipantId, Persistence, Playout, RequestId, Session, SysExPolicy,
+    Target, Time, UndefinedCommands, Verdict,
 };
 use netmidi_wire::{
     ClockCount, ClockTicks, Control, Datagram, ExchangeKind, PacketBudget, RtpHeader, RtpTimestamp,
@@ -59,7 +59,19 @@ pub fn session_script(data: &[u8]) {
     if seed & 0x10 != 0 {
         config.undefined = UndefinedCommands::Carry;
     }
-    config.admission = admission(seed >> 2);
+    config.max_held_packets = 4;
+    config.max_held_octets = 256;
+    config.max_held_messages = 8;
+    let delay = Duration::from_millis(50);
+    match seed >> 2 & 3 {
+        0 => {}
+        1 => config.playout = Playout::Fixed(delay),
+        2 => config.playout = Playout::Adaptive { max: delay },
+        _ => {
+            config.playout = Playout::Fixed(delay / 10);
+            config.late = LatePolicy::Drop { after: delay };
+        }
+    }
     let mut session = Session::new(config, u64::from(seed), Time::ZERO).unwrap();
     let mut peers: Vec<ScriptedPeer> = (0..6).map(ScriptedPeer::new).collect();
     // One that shares its host and port with another, one that shares its SSRC.
@@ -99,15 +111,16 @@ pub fn session_script(data: &[u8]) {
                 } else {
                     ClockCount::Ck2
                 };
-                let time = u64::from(script.octet()) << (script.octet() % 57);
-                peer.clock(
-                    count,
-                    [
-                        ClockTicks(time),
-                        ClockTicks(now.as_micros() / 100),
-                        ClockTicks(time),
-                    ],
-                )
+                let time = ClockTicks(u64::from(script.octet()) << (script.octet() % 57));
+                let zero = ClockTicks(0);
+                let timestamps = match check.answered.get(&from) {
+                    // One that ends an exchange, mostly.
+                    Some([first, second, _]) if count == ClockCount::Ck2 => {
+                        [*first, *second, time.max(*first)]
+                    }
+                    _ => [time, zero, zero],
+                };
+                peer.clock(count, timestamps)
             }
             5 => peer.feedback(SeqNum(u16::from(script.octet()))),
             6 | 7 => {
