@@ -38,6 +38,29 @@ pub enum JournalPolicy {
     Off,
 }
 
+/// What becomes of system exclusive messages that a participant sends.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum SysExPolicy {
+    /// Delivered, up to [`Config::max_sysex`].
+    #[default]
+    Deliver,
+    /// Delivered up to so many data octets between F0 and F7, and never beyond
+    /// [`Config::max_sysex`]. Longer ones are dropped and counted.
+    UpTo(usize),
+    /// Dropped and counted.
+    Drop,
+}
+
+impl SysExPolicy {
+    pub(crate) const fn drops(self, sysex: SysEx<'_>) -> bool {
+        match self {
+            Self::Deliver => false,
+            Self::UpTo(octets) => sysex.data().len() > octets,
+            Self::Drop => true,
+        }
+    }
+}
+
 /// When the messages of a participant are played.
 ///
 /// A delay evens out how unevenly packets travel: messages come out with the spacing that they were
@@ -74,29 +97,6 @@ pub enum LatePolicy {
         /// sending.
         after: Duration,
     },
-}
-
-/// What becomes of system exclusive messages that a participant sends.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub enum SysExPolicy {
-    /// Delivered, up to [`Config::max_sysex`].
-    #[default]
-    Deliver,
-    /// Delivered up to so many data octets between F0 and F7, and never beyond
-    /// [`Config::max_sysex`]. Longer ones are dropped and counted.
-    UpTo(usize),
-    /// Dropped and counted.
-    Drop,
-}
-
-impl SysExPolicy {
-    pub(crate) const fn drops(self, sysex: SysEx<'_>) -> bool {
-        match self {
-            Self::Deliver => false,
-            Self::UpTo(octets) => sysex.data().len() > octets,
-            Self::Drop => true,
-        }
-    }
 }
 
 /// How a [`Session`](crate::Session) behaves, and how much a peer can make it hold.

@@ -19,15 +19,6 @@ use crate::transmit::PairId;
 pub struct ParticipantId(u64);
 
 impl ParticipantId {
-    /// As a number: the later one joined, the larger.
-    pub(crate) const fn to_bits(self) -> u64 {
-        self.0
-    }
-
-    pub(crate) const fn from_bits(number: u64) -> Self {
-        Self(number)
-    }
-
     /// The least and the greatest that there can be.
     pub(crate) const BOUNDS: (Self, Self) = (Self(0), Self(u64::MAX));
 

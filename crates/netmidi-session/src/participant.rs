@@ -149,7 +149,6 @@ struct Sink<'a> {
     stats: &'a mut ParticipantStats,
     playout: &'a mut Buffer,
     behind: &'a mut Option<Box<Behind>>,
-    sysex: SysExPolicy,
 }
 
 /// The sink of a participant, with its repairer left free.
@@ -159,7 +158,6 @@ macro_rules! sink {
             stats: &mut $participant.stats,
             playout: &mut $participant.playout,
             behind: &mut $participant.behind,
-            sysex: $participant.sysex,
         }
     };
 }
@@ -195,9 +193,9 @@ pub(crate) struct Participant {
     pub(crate) protection: Protection,
     pub(crate) feedback: FeedbackState,
     pub(crate) stats: ParticipantStats,
-    /// Whether it has shown that datagrams to its address reach it.
-    pub(crate) proved: bool,
     pub(crate) sysex: SysExPolicy,
+    /// MIDI to it waits until then, because somebody else may be there.
+    pub(crate) held_until: Time,
     /// When its wake timer comes due, if that is in the table.
     pub(crate) wake_at: Option<Time>,
     sequence: SeqTracker,
@@ -273,8 +271,8 @@ impl Participant {
             protection: Protection::new(first_seq, config.journal, config),
             feedback: FeedbackState::default(),
             stats: ParticipantStats::default(),
-            proved: false,
             sysex: config.sysex,
+            held_until: Time::ZERO,
             wake_at: None,
             sequence: SeqTracker::default(),
             playout: Buffer::new(config.playout),
@@ -371,9 +369,15 @@ impl Participant {
     /// Whether it has something that can go out now.
     pub(crate) fn has_work(&self, now: Time) -> bool {
         self.may_send()
+            && !self.is_held(now)
             && (self.announces().is_some()
                 || self.outbound.is_sendable(now)
                 || self.is_guard_due(now))
+    }
+
+    /// Whether MIDI to it waits.
+    pub(crate) fn is_held(&self, now: Time) -> bool {
+        now < self.held_until
     }
 
     /// The bitrate limit that it is to be told now.
@@ -389,9 +393,10 @@ impl Participant {
     pub(crate) fn wakes_at(&self, now: Time) -> Option<Time> {
         // A guard that is due waits for its turn, not for its time.
         let guard = self.protection.guard_at().filter(|due| *due > now);
-        let midi = match self.may_send() {
-            true => self.outbound.wakes_at(now),
-            false => None,
+        let (guard, midi) = match self.may_send() {
+            true if self.is_held(now) => (None, Some(self.held_until)),
+            true => (guard, self.outbound.wakes_at(now)),
+            false => (guard, None),
         };
         let feedback = self.feedback.due(now, false);
         let question = match self.stage {
@@ -590,12 +595,12 @@ impl Participant {
                     let (joined, cut) = self.repairer.join(segment);
                     self.stats.sysex_abandoned += u64::from(cut);
                     match joined {
+                        Joined::Whole(sysex) if self.sysex.drops(sysex) => {
+                            self.stats.sysex_dropped += 1;
+                        }
                         Joined::Whole(sysex) => {
                             let message = sysex.into();
-                            let mut sink = sink!(self);
-                            if !sink.drops(&message) {
-                                sink.deliver(timing, at, Origin::Live, message, out);
-                            }
+                            sink!(self).deliver(timing, at, Origin::Live, message, out);
                         }
                         Joined::TooLong => self.stats.sysex_too_long += 1,
                         Joined::Abandoned => self.stats.sysex_abandoned += 1,
@@ -616,6 +621,7 @@ impl Participant {
         timing: Timing,
         out: &mut Outlet<'_>,
     ) -> bool {
+        let policy = self.sysex;
         let received = timing.received;
         let at = self.plausible(received, header.timestamp, out.config);
         let at = at.unwrap_or(received) + timing.delay.unwrap_or_default();
@@ -629,7 +635,10 @@ impl Participant {
         let repair = self
             .repairer
             .repair(salvaged.as_ref(), section, &mut |message| {
-                if sink.drops(&message) {
+                if let Message::SysEx(sysex) = message
+                    && policy.drops(sysex)
+                {
+                    sink.stats.sysex_dropped += 1;
                     return;
                 }
                 sink.stats.messages_repaired += 1;
@@ -715,9 +724,7 @@ impl Participant {
         let now = Timing::at(out.now);
         let mut sink = sink!(self);
         let restored = self.repairer.restore(&behind.snapshot, &mut |message| {
-            if !sink.drops(&message) {
-                sink.deliver(now, out.now, origin, message, out);
-            }
+            sink.deliver(now, out.now, origin, message, out);
         });
         self.stats.sysex_missed += restored.sysex_missed;
     }
@@ -749,16 +756,6 @@ impl Participant {
 }
 
 impl Sink<'_> {
-    /// Whether this is a system exclusive message that the application does not want.
-    const fn drops(&mut self, message: &Message<'_>) -> bool {
-        let drops = match message {
-            Message::SysEx(sysex) => self.sysex.drops(*sysex),
-            _ => false,
-        };
-        self.stats.sysex_dropped += drops as u64;
-        drops
-    }
-
     /// A message for the application.
     fn deliver(
         &mut self,

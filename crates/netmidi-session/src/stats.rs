@@ -34,9 +34,6 @@ pub struct SessionStats {
     /// participant ([`successions`](Self::successions)), and newcomers while there are many others
     /// who never compared clocks.
     pub newcomer_clocks: u64,
-    /// MIDI packets of somebody who would take the place of a participant, kept until it has proved
-    /// itself.
-    pub newcomer_packets: u64,
     /// Control invitations answered OK for the first time, or put to the application.
     pub invitations_begun: u64,
     /// Invitations that came again and got the same answer, or wait for it still.

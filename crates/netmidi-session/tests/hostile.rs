@@ -182,7 +182,7 @@ impl Band {
             Event::Message { participant, .. }
             | Event::Lost { participant, .. }
             | Event::Left { participant, .. } => Some(*participant),
-            Event::Overflow { dropped, .. } => panic!("{dropped} events were dropped"),
+            Event::Overflow { .. } => panic!("{event:?}"),
             _ => None,
         };
         let is_member = |id| self.members.iter().any(|(member, _)| *member == id);

@@ -32,8 +32,9 @@ impl Crowd {
     fn new(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new("ours");
         config.max_participants = usize::from(MANY);
-        config.max_invitations_per_host = 100_000;
-        config.max_invitations_per_second = 100_000;
+        // All of them are at one host.
+        config.max_invitations_per_host = u32::MAX;
+        config.max_invitations_per_second = u32::MAX;
         change(&mut config);
         Self {
             session: Session::new(config, 1, Time::ZERO).unwrap(),
@@ -179,8 +180,8 @@ fn packets_of_many_take_no_memory() {
 #[test]
 fn who_is_gone_does_not_wait_to_be_sent_to() {
     let mut config = Config::new("ours");
-    config.max_invitations_per_host = 1_000_000;
-    config.max_invitations_per_second = 1_000_000;
+    config.max_invitations_per_host = u32::MAX;
+    config.max_invitations_per_second = u32::MAX;
     let mut session = Session::new(config, 1, Time::ZERO).unwrap();
     let mut peer = ScriptedPeer::new(1);
     let (control, data) = (LocalPort::control(PairId(0)), LocalPort::data(PairId(0)));
@@ -209,26 +210,58 @@ fn who_is_gone_does_not_wait_to_be_sent_to() {
     assert_eq!(session.participant_stats(id).unwrap().packets_sent, 1);
 }
 
-/// One has its SSRC and host, another its control port: it is the former, and nothing proves that the
-/// latter is gone.
+/// One has its SSRC and host, another its control port.
 #[test]
-fn a_peer_takes_the_place_of_itself_and_not_of_another() {
-    let mut session = Session::new(Config::new("ours"), 1, Time::ZERO).unwrap();
-    let first = ScriptedPeer::new(1);
+fn a_peer_may_take_the_place_of_two() {
+    let mut config = Config::new("ours");
+    config.max_participants = 2;
+    let mut session = Session::new(config, 1, Time::ZERO).unwrap();
+    let mut first = ScriptedPeer::new(1);
     let second = ScriptedPeer::new(2);
-    let ids = [&first, &second].map(|peer| peer.join(&mut session, Time::ZERO));
-    let mut both = first.clone();
-    both.control = second.control;
-    both.knock(&mut session, Time::ZERO);
-    let told = events(&mut session);
-    let left = Event::Left {
-        participant: ids[0],
-        reason: LeaveReason::Replaced,
-    };
-    assert_eq!(told[0], left);
-    assert!(matches!(told[1], Event::Joined { .. }), "{told:?}");
-    assert_eq!(told.len(), 2);
-    assert_eq!(session.participants().count(), 2);
+    for order in 0..2 {
+        let mut ids = [&first, &second].map(|peer| peer.join(&mut session, Time::ZERO));
+        if order == 1 {
+            // Whichever joined first.
+            first.control.set_port(9000);
+            first.data.set_port(9001);
+            ids = [ids[1], first.join(&mut session, Time::ZERO)];
+        }
+        let mut both = first.clone();
+        both.control = second.control;
+        let invitation = both.exchange(ExchangeKind::Invitation);
+        for (local, from) in [
+            (LocalPort::control(both.pair), both.control),
+            (LocalPort::data(both.pair), both.data),
+        ] {
+            session.handle_datagram(Time::ZERO, local, from, &invitation);
+        }
+        // The port of the other one is its own once it has shown that it is there.
+        both.synchronise(&mut session, Time::ZERO);
+        let told = events(&mut session);
+        let left = ids.map(|participant| Event::Left {
+            participant,
+            reason: LeaveReason::Replaced,
+        });
+        assert_eq!(told[0], left[order]);
+        assert!(matches!(told[1], Event::Joined { .. }), "{told:?}");
+        assert_eq!(told[2], left[1 - order]);
+        assert_eq!(told.len(), 3);
+        assert_eq!(session.participants().count(), 1);
+        // There is room for one more, not for two.
+        let third = ScriptedPeer::new(3);
+        let id = third.join(&mut session, Time::ZERO);
+        let invitation = ScriptedPeer::new(4).exchange(ExchangeKind::Invitation);
+        let from = ScriptedPeer::new(4).control;
+        session.handle_datagram(Time::ZERO, LocalPort::control(PairId(0)), from, &invitation);
+        let refused = transmits(&mut session);
+        assert_eq!(refused.last().unwrap().1[2..4], *b"NO");
+        for (peer, from) in [(&both, both.control), (&third, third.control)] {
+            let bye = peer.exchange(ExchangeKind::End);
+            session.handle_datagram(Time::ZERO, LocalPort::control(PairId(0)), from, &bye);
+        }
+        let told = events(&mut session);
+        assert_eq!(told.len(), 2, "{told:?} {id}");
+    }
 }
 
 /// One's data port is another's control port: both are found at theirs, whoever came last.
@@ -243,9 +276,25 @@ fn a_port_may_be_the_control_port_of_one_and_the_data_port_of_another() {
     let other = lower.join(&mut session, Time::ZERO);
     // It restarts, with another SSRC.
     upper.ssrc = ScriptedPeer::new(3).ssrc;
-    upper.knock(&mut session, Time::ZERO);
+    let invitation = upper.exchange(ExchangeKind::Invitation);
+    for (local, from) in [
+        (LocalPort::control(upper.pair), upper.control),
+        (LocalPort::data(upper.pair), upper.data),
+    ] {
+        session.handle_datagram(Time::ZERO, local, from, &invitation);
+    }
+    transmits(&mut session);
     upper.synchronise(&mut session, Time::ZERO);
-    let new = session.participants().last().unwrap().0;
+    let told = events(&mut session);
+    let [
+        _,
+        Event::Joined {
+            participant: new, ..
+        },
+    ] = told[..]
+    else {
+        panic!("{told:?}");
+    };
     let there: Vec<_> = session.participants().map(|(id, _)| id).collect();
     assert_eq!(there, [other, new], "and not {old}");
     // The same the other way round.

@@ -319,3 +319,41 @@ fn closing_forgets_it() {
         [Event::Left { .. }]
     ));
 }
+
+/// How many MIDI packets go out now.
+fn midi(session: &mut Session) -> usize {
+    let sent = transmits(session).into_iter();
+    sent.filter(|(_, octets)| octets[0] == 0x80).count()
+}
+
+#[test]
+fn midi_waits_until_it_is_clear_who_is_there() {
+    let mut scene = Scene::new();
+    scene.session.send(START, scene.id, note()).unwrap();
+    assert_eq!(midi(&mut scene.session), 0, "it may be for nobody");
+    let soon = START + core::time::Duration::from_millis(2);
+    let answer = [scene.asked[0], ClockTicks(5), ClockTicks(0)];
+    let ck1 = scene.old.clock(ClockCount::Ck1, answer);
+    scene.receive(soon, &ck1);
+    assert_eq!(midi(&mut scene.session), 1, "the participant is there");
+
+    // Another forger, right after: it does not wait again.
+    scene.new.ssrc = Ssrc(99);
+    scene.invite(soon);
+    scene.session.send(soon, scene.id, note()).unwrap();
+    assert_eq!(midi(&mut scene.session), 1);
+}
+
+#[test]
+fn midi_waits_no_longer_than_a_quarter_of_a_second() {
+    let mut scene = Scene::new();
+    scene.session.send(START, scene.id, note()).unwrap();
+    assert_eq!(midi(&mut scene.session), 0);
+    let until = START + core::time::Duration::from_millis(250);
+    let mut sent = 0;
+    while let Some(due) = scene.session.poll_timeout().filter(|due| *due <= until) {
+        scene.session.handle_timeout(due);
+        sent += midi(&mut scene.session);
+    }
+    assert_eq!(sent, 1);
+}

@@ -15,7 +15,7 @@ use crate::config::SysExPolicy;
 use crate::error::{DecideError, SendError};
 use crate::event::{Event, LeaveReason, ParticipantId};
 use crate::invitation::{InvitationId, Pending, Proving, Standing};
-use crate::participant::PeerKey;
+use crate::participant::{Participant, PeerKey};
 use crate::time::Time;
 use crate::timer::Timer;
 use crate::transmit::LocalPort;
@@ -337,9 +337,10 @@ impl Session {
         }
     }
 
-    /// Takes the place of one that never compared clocks.
+    /// Takes the place of one that never compared clocks: of the one that came last, since a flood is
+    /// younger than those who are connected.
     fn displace_unproved(&mut self) {
-        let Some(id) = self.unproved.first_to_go().map(ParticipantId::from_bits) else {
+        let Some(id) = self.unproved.last().copied() else {
             return;
         };
         if let Some(participant) = self.participants.get(&id) {
@@ -358,11 +359,18 @@ impl Session {
 
     /// A participant has answered with what only somebody at its address can know.
     pub(super) fn prove(&mut self, id: ParticipantId) {
-        if let Some(participant) = self.participants.get_mut(&id)
-            && !participant.proved
-        {
-            participant.proved = true;
-            self.unproved.remove(participant.key().host(), id.to_bits());
+        if !self.unproved.remove(&id) {
+            return;
+        }
+        // Nobody else can be where it is.
+        let addresses = self.participants.get(&id).map(Participant::addresses);
+        for address in addresses.into_iter().flatten() {
+            let there = self.addresses.insert(address, id);
+            if let Some(other) = there.filter(|other| *other != id) {
+                self.forget_successor(other);
+                self.remove(other, LeaveReason::Replaced);
+                self.addresses.insert(address, id);
+            }
         }
     }
 }

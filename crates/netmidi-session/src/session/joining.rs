@@ -194,7 +194,7 @@ impl Session {
                 }
                 Standing::Accepted => {
                     self.stats.invitations_accepted += 1;
-                    // Before anything that a participant is sent: until then it knows of no session.
+                    // First of all: it understands no question of ours before.
                     self.accept(local, from, exchange.token);
                     if self.needs_proof(&key, control) {
                         self.begin_proof(&key, from);
@@ -274,11 +274,9 @@ impl Session {
         succeeds: bool,
     ) {
         // One with its data port is its old self as well, whatever its router made of the other one.
-        let same_data = (LocalPort::data(key.pair()), who.data);
-        let same_data = self.addresses.get(&same_data).copied();
         let replaced: Vec<ParticipantId> = self
             .peers_replaced_by(&key, who.control)
-            .chain(same_data)
+            .chain(self.at_data(&key, who.data))
             .collect();
         for old in replaced {
             let is_same = self.peers.get(&key) == Some(&old);
@@ -310,7 +308,7 @@ impl Session {
                 self.addresses.insert(address, id);
             }
         }
-        self.unproved.insert(key.host(), id.to_bits());
+        self.unproved.insert(id);
         self.peers.insert(control_key, id);
         self.peers.insert(key, id);
         let elsewhere = self.same_identity(key.ssrc());
@@ -349,9 +347,11 @@ impl Session {
         let replaces = self
             .peers_replaced_by(key, control)
             .any(|id| self.is_joined(id));
+        if self.participants.is_full() {
+            return true;
+        }
         // Who proves itself takes the place of one that has not.
-        let others = self.joined - usize::from(replaces);
-        self.participants.is_full() || others >= self.config.max_participants && !self.is_crowded()
+        self.joined - usize::from(replaces) >= self.config.max_participants && !self.is_crowded()
     }
 
     pub(super) fn is_joined(&self, id: ParticipantId) -> bool {

@@ -6,7 +6,7 @@ use core::time::Duration;
 use netmidi_wire::{ClockCount, ClockSync as ClockPacket, ExchangeKind, Token};
 
 use super::Session;
-use super::sending::{Answer, make_ready, schedule};
+use super::sending::{Answer, enlist, make_ready, schedule};
 use crate::event::{LeaveReason, ParticipantId, Role};
 use crate::liveness::Questions;
 use crate::participant::{Challenge, PeerKey};
@@ -114,6 +114,11 @@ impl Session {
             return;
         };
         participant.stats.clock_exchanges += 1;
+        if participant.is_held(now) {
+            // It is there, and nobody else.
+            participant.held_until = now;
+            enlist(now, waiting, id, participant);
+        }
         let mut first = false;
         match &mut participant.questions {
             Some(questions) if questions.only_doubt().is_some() => participant.questions = None,

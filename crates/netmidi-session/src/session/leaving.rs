@@ -72,7 +72,7 @@ impl Session {
             next_bye,
         };
         *joined -= 1;
-        unproved.remove(participant.key().host(), id.to_bits());
+        unproved.remove(&id);
         timers.set(next_bye, Timer::Farewell(id));
         enlist(now, waiting, id, participant);
         participant.silence(&mut Outlet {
@@ -272,7 +272,7 @@ impl Session {
         if !participant.is_leaving() {
             self.joined -= 1;
         }
-        self.unproved.remove(participant.key().host(), id.to_bits());
+        self.unproved.remove(&id);
         if self.forget_successor(id).is_some() {
             self.stats.successions_failed += 1;
         }

@@ -21,7 +21,7 @@ use netmidi_wire::{
 use self::keeping::Allowance;
 use self::sending::{Answer, enlist, make_ready, schedule};
 use self::succeeding::Successor;
-use crate::admission::{Crowd, Pace};
+use crate::admission::Pace;
 use crate::clock_sync::ClockEstimate;
 use crate::config::{Config, JournalPolicy, Playout};
 use crate::error::{ConfigError, SendError};
@@ -75,7 +75,7 @@ pub struct Session {
     /// How many of these are looked at.
     pace: Pace,
     /// Participants of whom nothing shows that they are where they say.
-    unproved: Crowd,
+    unproved: BTreeSet<ParticipantId>,
     /// Who may take the place of a participant, and whose.
     successors: BTreeMap<ParticipantId, Successor>,
     successor_keys: BTreeMap<PeerKey, ParticipantId>,
@@ -126,7 +126,7 @@ impl Session {
                 config.max_invitations_per_host,
                 config.max_participants,
             ),
-            unproved: Crowd::default(),
+            unproved: BTreeSet::new(),
             successors: BTreeMap::new(),
             successor_keys: BTreeMap::new(),
             timers: Timers::default(),
@@ -155,7 +155,7 @@ impl Session {
         self.advance(now);
         self.stats.datagrams += 1;
         match Datagram::parse(octets) {
-            Ok(Datagram::Rtp(packet)) => self.handle_rtp(local, from, &packet, octets),
+            Ok(Datagram::Rtp(packet)) => self.handle_rtp(local, from, &packet),
             Ok(Datagram::Control(Control::Exchange(exchange))) => match exchange.kind {
                 ExchangeKind::Invitation => self.handle_invitation(local, from, &exchange),
                 ExchangeKind::End => self.handle_bye(local, from, &exchange),
@@ -349,13 +349,7 @@ impl Session {
 
     // Inputs.
 
-    pub(super) fn handle_rtp(
-        &mut self,
-        local: LocalPort,
-        from: SocketAddr,
-        packet: &RtpPacket<'_>,
-        octets: &[u8],
-    ) {
+    fn handle_rtp(&mut self, local: LocalPort, from: SocketAddr, packet: &RtpPacket<'_>) {
         let header = packet.header();
         if local.port == Port::Control {
             self.stats.rtp_on_control += 1;
@@ -371,11 +365,9 @@ impl Session {
             .get(&PeerKey::new(header.ssrc, from, local.pair))
             .copied()
         else {
-            if !self.keep_early(header.ssrc, local, from, octets) {
-                self.stats.unknown_sender += 1;
-                if !self.has_to_prove(header.ssrc, from, local.pair) {
-                    self.tell_stranger(local, from);
-                }
+            self.stats.unknown_sender += 1;
+            if !self.has_to_prove(header.ssrc, from, local.pair) {
+                self.tell_stranger(local, from);
             }
             return;
         };

@@ -281,6 +281,11 @@ impl Session {
                 *waiting_gone -= 1;
                 continue;
             };
+            if participant.is_held(*now) {
+                participant.waiting = false;
+                schedule(*now, timers, id, participant);
+                continue;
+            }
             if let Some(bits_per_second) = participant.announces() {
                 participant.announce = None;
                 participant.waiting = participant.has_work(*now);

@@ -8,11 +8,10 @@
 //! trip. A participant that says nothing for a second although it is asked gives way as well, since
 //! there are peers that never exchange clocks.
 
-use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use netmidi_wire::{ClockCount, ClockSync as ClockPacket, Datagram, Ssrc, Token};
+use netmidi_wire::{ClockCount, ClockSync as ClockPacket, Ssrc, Token};
 
 use super::Session;
 use super::sending::Answer;
@@ -27,10 +26,13 @@ use crate::transmit::{LocalPort, PairId, Port};
 const ASK_INTERVAL: Duration = Duration::from_millis(250);
 /// So long without a sign of life after the newcomer came, and the participant gives way.
 const SILENCE: Duration = Duration::from_secs(1);
-/// Packets of MIDI of one that are kept until then, ...
-const EARLY_PACKETS: usize = 16;
-/// ... and octets of them.
-const EARLY_OCTETS: usize = 4096;
+/// MIDI to the participant waits while the newcomer may be it: so long, and for the three ways of a proof
+/// each way twice. Once in [`PATIENCE`], and no longer than it takes the participant to answer.
+const SHORTEST_HOLD: Duration = Duration::from_millis(20);
+/// And no longer than this.
+const LONGEST_HOLD: Duration = Duration::from_millis(250);
+/// Where it is not known.
+const UNKNOWN_ROUND_TRIP: Duration = Duration::from_millis(50);
 /// So long without a proof, and the newcomer is forgotten.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -44,8 +46,6 @@ pub(crate) struct Successor {
     at: Time,
     /// When its timer comes due.
     due: Time,
-    /// What it played so far: if it proves itself, none of that was lost.
-    early: Vec<Vec<u8>>,
 }
 
 impl Successor {
@@ -62,25 +62,27 @@ impl Successor {
 }
 
 impl Session {
-    /// The participant whose place somebody with another SSRC would take.
-    ///
-    /// One with its data port is its old self as well, whatever its router made of the other one.
+    /// The participant whose place somebody with another SSRC would take: the one at the same control
+    /// port, or at the same data port.
     pub(super) fn predecessor(
         &self,
         key: &PeerKey,
         control: SocketAddr,
         data: SocketAddr,
     ) -> Option<ParticipantId> {
-        let pair = key.pair();
-        let id = [
-            (LocalPort::control(pair), control),
-            (LocalPort::data(pair), data),
-        ]
-        .iter()
-        .filter_map(|address| self.addresses.get(address).copied())
-        .find(|id| self.is_joined(*id))?;
+        let there = (LocalPort::control(key.pair()), control);
+        let there = self.addresses.get(&there).copied();
         let is_known = self.peers.get(key).is_some_and(|id| self.is_joined(*id));
-        (!is_known).then_some(id)
+        [there, self.at_data(key, data)]
+            .into_iter()
+            .flatten()
+            .find(|id| !is_known && self.is_joined(*id))
+    }
+
+    /// Who has this data port, whichever control port it came from.
+    pub(super) fn at_data(&self, key: &PeerKey, data: SocketAddr) -> Option<ParticipantId> {
+        let local = LocalPort::data(key.pair());
+        self.addresses.get(&(local, data)).copied()
     }
 
     /// Both halves of an invitation have come from somebody who would take the place of `old`.
@@ -95,6 +97,14 @@ impl Session {
             }
             None => self.now,
         };
+        let now = self.now;
+        if let Some(participant) = self.participants.get_mut(&old)
+            && now.since(participant.held_until) >= PATIENCE
+        {
+            // Whoever restarts would take the rest of the old stream for the beginning of the new one.
+            let round_trip = participant.clock.round_trip().unwrap_or(UNKNOWN_ROUND_TRIP);
+            participant.held_until = now + LONGEST_HOLD.min(round_trip * 3 + SHORTEST_HOLD);
+        }
         self.successor_keys.insert(key, old);
         let successor = Successor {
             key,
@@ -102,7 +112,6 @@ impl Session {
             clock: ClockSync::new(self.clock),
             at: self.now,
             due,
-            early: Vec::new(),
         };
         self.successors.insert(old, successor);
         if due <= self.now {
@@ -222,12 +231,23 @@ impl Session {
             }
         };
         self.stats.newcomer_clocks += 1;
-        let answer = ClockPacket {
-            ssrc: ours,
-            count,
-            timestamps,
+        let packet = |count, timestamps| {
+            Answer::Clock(ClockPacket {
+                ssrc: ours,
+                count,
+                timestamps,
+            })
         };
-        self.answer(local, from, Answer::Clock(answer));
+        // It knows of the session by now, so that it can answer as well: what comes first is proof, and
+        // its MIDI follows.
+        let question = match clock.count {
+            ClockCount::Ck0 => Some(successor.clock.question(now)),
+            _ => None,
+        };
+        self.answer(local, from, packet(count, timestamps));
+        if let Some(timestamps) = question {
+            self.answer(local, from, packet(ClockCount::Ck0, timestamps));
+        }
         if count == ClockCount::Ck2 {
             self.succeed(old, true);
         }
@@ -254,13 +274,8 @@ impl Session {
             return;
         };
         let Successor {
-            key,
-            who,
-            clock,
-            early,
-            ..
+            key, who, clock, ..
         } = successor;
-        let (local, data) = (LocalPort::data(key.pair()), who.data);
         let invitee = self.asking_at(key.pair(), who.control);
         self.enter(key, who, invitee, true);
         let Some(id) = self.peers.get(&key).copied() else {
@@ -273,38 +288,6 @@ impl Session {
             self.prove(id);
             self.clock_compared(id);
         }
-        for octets in early {
-            if let Ok(Datagram::Rtp(packet)) = Datagram::parse(&octets) {
-                self.handle_rtp(local, data, &packet, &octets);
-            }
-        }
-    }
-
-    /// MIDI of somebody who has yet to prove itself: it overtook the proof, perhaps. Returns whether it
-    /// is kept until then.
-    pub(super) fn keep_early(
-        &mut self,
-        ssrc: Ssrc,
-        local: LocalPort,
-        from: SocketAddr,
-        octets: &[u8],
-    ) -> bool {
-        let key = PeerKey::new(ssrc, from, local.pair);
-        let Some(successor) = self
-            .successor_keys
-            .get(&key)
-            .and_then(|old| self.successors.get_mut(old))
-        else {
-            return false;
-        };
-        let kept: usize = successor.early.iter().map(Vec::len).sum();
-        let has_room = successor.early.len() < EARLY_PACKETS && kept + octets.len() <= EARLY_OCTETS;
-        if successor.who.data != from || !has_room {
-            return false;
-        }
-        successor.early.push(octets.to_vec());
-        self.stats.newcomer_packets += 1;
-        true
     }
 
     /// The participant has left by itself: there is nothing to prove any more.

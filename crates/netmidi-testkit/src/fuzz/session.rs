@@ -72,7 +72,6 @@ pub fn session_script(data: &[u8]) {
             config.late = LatePolicy::Drop { after: delay };
         }
     }
-    config.admission = admission(seed >> 2);
     let mut session = Session::new(config, u64::from(seed), Time::ZERO).unwrap();
     let mut peers: Vec<ScriptedPeer> = (0..6).map(ScriptedPeer::new).collect();
     // One that shares its host and port with another, one that shares its SSRC.
