@@ -145,6 +145,8 @@ pub(crate) struct Listener {
     kinds: BTreeMap<String, usize>,
     /// Sessions that it has just now. Two, for a moment, when the client comes in from elsewhere.
     sessions: usize,
+    last_midi: Option<Instant>,
+    longest_pause: Duration,
 }
 
 impl Listener {
@@ -154,6 +156,8 @@ impl Listener {
             sounding: Sounding::default(),
             kinds: BTreeMap::new(),
             sessions: 0,
+            last_midi: None,
+            longest_pause: Duration::ZERO,
         }
     }
 
@@ -166,6 +170,7 @@ impl Listener {
         self.server = server;
         self.sounding = Sounding::default();
         self.sessions = 0;
+        self.last_midi = None;
     }
 
     /// Listens for so long.
@@ -205,6 +210,21 @@ impl Listener {
         Err(format!("{what}: no MIDI any more").into())
     }
 
+    /// From now on pauses count.
+    pub(crate) const fn forget_pauses(&mut self) {
+        self.longest_pause = Duration::ZERO;
+    }
+
+    /// The longest time between two lines of MIDI since [`forget_pauses`](Self::forget_pauses).
+    pub(crate) fn longest_pause(&self, what: &str, limit: Duration) -> Result<Duration, Stop> {
+        let pause = self.longest_pause;
+        if pause <= limit {
+            Ok(pause)
+        } else {
+            Err(format!("{what}: a pause of {pause:.1?}, longer than {limit:?}").into())
+        }
+    }
+
     /// Listens until the instrument holds what `sender` does.
     pub(crate) fn until_same(&mut self, sender: &Sounding, limit: Duration) -> Verdict {
         let end = Instant::now() + limit;
@@ -239,6 +259,10 @@ impl Listener {
         let kind = self.sounding.play_line(&line.text);
         *self.kinds.entry(kind.to_owned()).or_default() += 1;
         match kind {
+            "midi" => {
+                let last = self.last_midi.replace(line.at).unwrap_or(line.at);
+                self.longest_pause = self.longest_pause.max(line.at - last);
+            }
             "connected" => self.sessions += 1,
             "disconnected" => self.sessions = self.sessions.saturating_sub(1),
             _ => {}

@@ -97,7 +97,7 @@ fn it_delays_loses_and_swaps() {
         client[0].send_to(&[number], relay.control()).unwrap();
     }
     let mut got = Vec::new();
-    while let Some((octets, _)) = receive(&server[0], A_WHILE) {
+    while let Some((octets, _)) = receive(&server[0], 5 * A_WHILE) {
         got.push(octets[0]);
     }
     let carried = relay.carried();
