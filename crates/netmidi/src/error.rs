@@ -44,6 +44,12 @@ pub enum Error {
     /// An endpoint lives on a tokio runtime.
     #[error("there is no tokio runtime here; open the endpoint inside one")]
     NoRuntime,
+    /// The operating system gave no thread, or nothing to wait for sockets with. Only for
+    /// [`blocking`](crate::blocking).
+    #[error(
+        "the operating system gives no thread to serve sockets in; end some programs and try again"
+    )]
+    Runtime(#[source] io::Error),
 }
 
 const fn port_name(port: Port) -> &'static str {

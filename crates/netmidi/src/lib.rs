@@ -34,9 +34,9 @@
 //!
 //! To connect to others, there is [`connect`] for a single one and [`Handle::invite`] for any number.
 //!
-//! [`Route`] passes on what one peer plays to others. [`Builder::announce`] shows an endpoint in the
-//! local network, `connect` and `invite` take the names of sessions there, and [`discover`] lists them.
-//! Programs without tokio use `blocking`.
+//! [`Route`] passes on what one peer plays to others. `Builder::announce` shows an endpoint in the
+//! local network, `connect` and `invite` take the names of sessions there, and `discover` lists them.
+//! Programs without tokio use [`blocking`].
 //!
 //! It leaves out, for now: MIDI over TCP.
 //!
@@ -51,6 +51,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+pub mod blocking;
 mod burst;
 mod client;
 mod clock;
