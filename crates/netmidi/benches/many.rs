@@ -348,10 +348,9 @@ mod linux {
                 }
                 if heard_at.elapsed() > ASK_AGAIN {
                     heard_at = Instant::now();
-                    for peer in first..stages.len() {
-                        if stages[peer] != Stage::In {
-                            self.send_invitation(peer, stages[peer] == Stage::Data)?;
-                        }
+                    let missing = stages.iter().enumerate().skip(first);
+                    for (peer, stage) in missing.filter(|(_, stage)| **stage != Stage::In) {
+                        self.send_invitation(peer, *stage == Stage::Data)?;
                     }
                 }
             }
@@ -390,11 +389,13 @@ mod linux {
             let train = Duration::from_secs(1) / RATE * u32::try_from(TRAIN)?;
             for _ in 0..SLICE / TRAIN {
                 for n in 0..TRAIN {
+                    if !matches!(kind, Kind::OneOfThem) {
+                        self.turn = (self.turn + 1) % self.peers.len();
+                    }
                     let peer = self.turn;
-                    self.turn = (self.turn + 1) % self.peers.len();
                     let before = self.count;
                     match kind {
-                        Kind::Notes => {
+                        Kind::Notes | Kind::OneOfThem => {
                             self.send_note(peer)?;
                             if n + 1 == TRAIN {
                                 // Its answer is behind all others.
@@ -614,7 +615,6 @@ mod linux {
     fn come_and_stay(processor: usize) -> Result<()> {
         println!("invitations, both halves");
         println!("sessions   a second (goal 12,000)   cpu each (µs)   memory each (octets)");
-        let mut crowds = Vec::new();
         for size in [1000, 10_000] {
             // Both have taken in somebody before.
             let (mut rates, mut costs, mut last) = (Vec::new(), Vec::new(), None);
@@ -635,14 +635,13 @@ mod linux {
                 if rate < 12_000.0 { ", missed" } else { "" },
                 median(&mut costs),
             );
-            crowds.push(crowd);
         }
         println!("\nidle but for clock exchanges");
         println!(
             "sessions  each  packets/s in   out   cpu (ms/s)   each exchange (µs)   memory each   connected   unanswered   dropped by sockets"
         );
-        for mut crowd in crowds {
-            let size = crowd.peers.len();
+        for size in [1000, 10_000] {
+            let (mut crowd, ..) = Crowd::gather(size, processor)?;
             let mut exchanges = 0;
             // The first ones are on account of the introductions.
             crowd.idle(Duration::from_secs(4), 1)?;
@@ -681,6 +680,8 @@ mod linux {
     enum Kind {
         /// A note comes in, and nothing is done with it.
         Notes,
+        /// The same, and only one of the sessions plays.
+        OneOfThem,
         /// One comes in and goes out again, one at a time.
         Echo,
         /// A clock question comes in, its answer goes out.
@@ -700,8 +701,8 @@ mod linux {
             .map(|size| Ok(Crowd::gather(*size, processor)?.0))
             .collect::<Result<Vec<_>>>()?;
         println!("a datagram, in or out: median of {rounds} rounds");
-        println!("           sessions   cpu (µs)   to one session   datagrams for each sent");
-        for kind in [Kind::Notes, Kind::Echo, Kind::Clocks] {
+        println!("kind       sessions   cpu (µs)   to one session   datagrams for each sent");
+        for kind in [Kind::Notes, Kind::OneOfThem, Kind::Echo, Kind::Clocks] {
             let mut costs = [const { Vec::new() }; SIZES.len()];
             let mut ratios = costs.clone();
             let mut counts = costs.clone();
@@ -727,7 +728,7 @@ mod linux {
                 let ratio = median(&mut ratios[at]);
                 println!(
                     "{:10} {size:8} {:10.2} {ratio:16.3} {:25.2}{}",
-                    format!("{kind:?}").to_lowercase(),
+                    format!("{kind:?}"),
                     median(&mut costs[at]),
                     median(&mut counts[at]),
                     if ratio > 1.3 {
