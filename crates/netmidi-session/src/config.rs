@@ -113,7 +113,7 @@ pub struct Config {
     /// Invitations of which only the control half has come. For a further one the host that has most
     /// of them gives up its oldest. At most half of them wait for
     /// [`Session::decide`](crate::Session::decide), or have been refused by it lately; these are
-    /// given up for nobody. Default 1,024, about 700 octets each.
+    /// given up for nobody. Default 1,024, about 800 octets each.
     pub max_invitations: usize,
     /// Invitations that are looked at in a second; those beyond are not answered. Repetitions by
     /// participants and data halves of those that were answered OK are not counted. Default 20,000.

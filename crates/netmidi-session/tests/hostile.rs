@@ -193,14 +193,26 @@ impl Band {
     fn receive(&mut self, now: Time, local: LocalPort, from: SocketAddr, octets: &[u8]) -> usize {
         self.hostile += 1;
         self.session.handle_datagram(now, local, from, octets);
-        self.drain()
+        self.drain(now)
     }
 
-    fn drain(&mut self) -> usize {
+    fn drain(&mut self, now: Time) -> usize {
         self.most = self.most.max(counting::live() - self.floor);
         let mut sent = 0;
-        while self.session.poll_transmit(&mut self.out).is_some() {
+        while let Some(transmit) = self.session.poll_transmit(&mut self.out) {
             sent += 1;
+            // Members answer when they are asked for their clocks.
+            let asked = self.members.iter().find(|it| it.1.data == transmit.to);
+            if let Some((_, member)) = asked
+                && self.out[2..4] == *b"CK"
+                && self.out[8] == 0
+            {
+                let first = u64::from_be_bytes(self.out[12..20].try_into().unwrap());
+                let answer = [ClockTicks(first), ClockTicks(1), ClockTicks(0)];
+                let ck1 = member.clock(ClockCount::Ck1, answer);
+                let data = member.data;
+                self.session.handle_datagram(now, DATA, data, &ck1);
+            }
         }
         while let Some(event) = self.session.poll_event() {
             self.check(&event);
@@ -310,9 +322,9 @@ fn each_packet_from_elsewhere_is_counted_once_for_what_it_is() {
             };
             let exchanged = clocks(&band);
             for seconds in 1..4 {
-                band.session
-                    .handle_timeout(START + Duration::from_secs(seconds));
-                band.drain();
+                let now = START + Duration::from_secs(seconds);
+                band.session.handle_timeout(now);
+                band.drain(now);
             }
             assert_eq!(clocks(&band), exchanged, "{kind} from {from}");
             band.assert_untouched(START + Duration::from_secs(4), kind);
@@ -436,8 +448,9 @@ fn names_and_tokens_of_the_longest_kind_take_no_more_than_their_place() {
         }
         band.assert_untouched(START + Duration::from_secs(1), "100,000 long names");
         // And all of it is given back.
-        band.session.handle_timeout(START + Duration::from_secs(10));
-        band.drain();
+        let later = START + Duration::from_secs(10);
+        band.session.handle_timeout(later);
+        band.drain(later);
         let left = counting::live() - band.floor;
         assert!(left < 100_000, "{left} octets are kept");
     }
@@ -547,7 +560,7 @@ fn flood(
     while now < end && visitors.iter().any(|it| it.step < 4) {
         now = now + Duration::from_millis(1);
         band.session.handle_timeout(now);
-        band.drain();
+        band.drain(now);
         visit(&mut band, &mut visitors, now, &mut honest, &mut own);
     }
     let ssrcs: Vec<Ssrc> = band.session.participants().map(|it| it.1.ssrc).collect();
@@ -605,7 +618,7 @@ fn visit(band: &mut Band, visitors: &mut [Visitor], now: Time, honest: &mut Hone
                 _ => {}
             }
         }
-        band.drain();
+        band.drain(now);
         if answered {
             visitor.step += 1;
             visitor.at = now + ROUND_TRIP;

@@ -88,23 +88,25 @@ impl Session {
     /// Both halves of an invitation have come from somebody who would take the place of `old`.
     pub(super) fn await_proof(&mut self, old: ParticipantId, key: PeerKey, who: Introduction) {
         self.stats.successions += 1;
-        // One that waits already has proved nothing either; the participant is not asked more often
-        // for that.
-        let due = match self.forget_successor(old) {
-            Some(before) => {
-                self.stats.successions_failed += 1;
-                before.due
-            }
-            None => self.now,
-        };
         let now = self.now;
+        let mut holds = false;
         if let Some(participant) = self.participants.get_mut(&old)
             && now.since(participant.held_until) >= PATIENCE
         {
             // Whoever restarts would take the rest of the old stream for the beginning of the new one.
             let round_trip = participant.clock.round_trip().unwrap_or(UNKNOWN_ROUND_TRIP);
             participant.held_until = now + LONGEST_HOLD.min(round_trip * 3 + SHORTEST_HOLD);
+            holds = true;
         }
+        // One that waits already has proved nothing either; the participant is not asked more often for
+        // that, unless it waits for the answer.
+        let due = match self.forget_successor(old) {
+            Some(before) => {
+                self.stats.successions_failed += 1;
+                if holds { now } else { before.due }
+            }
+            None => now,
+        };
         self.successor_keys.insert(key, old);
         let successor = Successor {
             key,
