@@ -345,7 +345,9 @@ fn plays(bench: &Bench<'_>, there: &Namespace, here: &Namespace, name: &str) -> 
         line.starts_with("disconnected: netmidi client ")
     })?;
     server.withdraw()?;
-    bench.avahi_shows("nothing any more", <[Row]>::is_empty)?;
+    bench.avahi_shows(&format!("no {name} any more"), |rows| {
+        rows.iter().all(|row| row.name != name)
+    })?;
     Ok(())
 }
 

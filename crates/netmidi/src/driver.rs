@@ -433,9 +433,11 @@ impl Driver {
         } = self;
         let mut queue = shared.events();
         let (mut any, mut forwarded) = (false, false);
-        let now = clock.now();
+        // The same for all that is passed on, so that what came in one packet leaves in one.
+        let mut now = None;
+        let mut now = || *now.get_or_insert_with(|| clock.now());
         while queue.has_room() {
-            forwarded |= pass_on(router, session, now, &mut queue, &event);
+            forwarded |= pass_on(router, session, &mut now, &mut queue, &event);
             if let Some(told) = known.told(event, shared) {
                 if let Told::Connected(_, peer) = &told {
                     router.joined(Arc::clone(peer));
@@ -467,14 +469,14 @@ impl Driver {
 fn pass_on(
     router: &mut Router,
     session: &mut Session,
-    now: Time,
+    now: &mut impl FnMut() -> Time,
     queue: &mut EventQueue<'_>,
     event: &Event,
 ) -> bool {
     let mut any = false;
     let mut send = |to, message: Message<'_>| {
         any = true;
-        send_on(session, now, queue, to, message)
+        send_on(session, now(), queue, to, message)
     };
     match event {
         Event::Message {

@@ -13,8 +13,8 @@ use crate::invitation::{Invitation, InvitationId};
 /// Who hears what a peer plays, beside the application. Set with
 /// [`Builder::route`](crate::Builder::route) or [`Handle::set_routes`](crate::Handle::set_routes).
 ///
-/// A message is passed on by the endpoint's task in the same turn in which it was received, before
-/// the application hears of it, with the present time as its timestamp:
+/// A message is passed on by the endpoint's task in the same turn in which it was received, with the
+/// present time as its timestamp:
 ///
 /// - Once to each peer that any of the routes leads to, and to no other; a message that was passed on
 ///   is not routed again, so routes of one endpoint cannot form a circle.

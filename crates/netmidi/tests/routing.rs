@@ -6,6 +6,7 @@
     reason = "a panic is a failed test"
 )]
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -379,4 +380,70 @@ async fn a_receiver_without_room_is_told_of_and_left_without_hanging_notes() {
     hears_all(&mut c, &[off(60)]).await;
     let stats = hub.endpoint.handle().stats().await.unwrap();
     assert_eq!((stats.routes.forwarded, stats.routes.not_sent), (2, 1));
+}
+
+#[tokio::test]
+async fn a_hub_that_sleeps_passes_on_the_true_state() {
+    let endpoint = Endpoint::builder()
+        .name("hub")
+        .listen("127.0.0.1:0".parse().unwrap())
+        .configure(|config| config.max_queued_events = 50)
+        .route(Route::Everybody)
+        .bind()
+        .await
+        .unwrap();
+    let address = endpoint.addresses()[0].control;
+    let mut hub = Hub { endpoint, address };
+    let a = hub.client("a").await;
+    let b = hub.client("b").await;
+    let mut c = hub.client("c").await;
+    // b holds one of a's notes, which a is to let go of in vain.
+    b.send_now(on(40, 1)).unwrap();
+    hub.heard().await;
+    let mut played = BTreeSet::from([40]);
+    let mut random: u32 = 5;
+    for _ in 0..2000 {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let note = 40 + random.to_be_bytes()[0] % 40;
+        let message = match played.remove(&note) {
+            true => off(note),
+            false => {
+                played.insert(note);
+                on(note, 100)
+            }
+        };
+        a.send_now(message).unwrap();
+        tokio::task::yield_now().await;
+    }
+    played.insert(40);
+    a.send_now(marker(1)).unwrap();
+    // Whoever is not listened to cannot be heard elsewhere either.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut dropped = 0;
+    a.send_now(marker(2)).unwrap();
+    loop {
+        match hub.next().await {
+            Event::Overflow { dropped: more, .. } => dropped += more,
+            Event::Message { message, .. } if message == MessageBuf::from(marker(2)) => break,
+            _ => {}
+        }
+    }
+    assert!(dropped > 500, "{dropped}");
+    a.send_now(marker(3)).unwrap();
+    let mut heard = BTreeSet::new();
+    loop {
+        match hears(&mut c).await.message {
+            MessageBuf::Channel(message) if message == marker(3) => break,
+            MessageBuf::Channel(message) => {
+                let [_, note, _] = message.to_octets();
+                match message {
+                    ChannelMessage::NoteOn { .. } => _ = heard.insert(note),
+                    ChannelMessage::NoteOff { .. } => _ = heard.remove(&note),
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(heard, played);
 }
