@@ -11,8 +11,11 @@ use crate::endpoint::Handle;
 use crate::error::SendError;
 use crate::shared::{Recipient, Request};
 
+/// A change of the session, at a moment.
+type Change = dyn FnOnce(&mut Session, Time) + Send;
+
 /// Something that the driver does to the session.
-pub(crate) struct Task(pub(crate) Box<dyn FnOnce(&mut Session, Time) + Send>);
+pub(crate) struct Task(pub(crate) Box<Change>);
 
 impl fmt::Debug for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -34,7 +34,7 @@ impl Session {
     /// Sends a message to a participant, timestamped `now`.
     ///
     /// It goes out with the next [`poll_transmit`](Self::poll_transmit), or once the participant
-    /// is ready for MIDI (see [`Config::ready_timeout`]).
+    /// is ready for MIDI (see [`Config::ready_timeout`](crate::Config::ready_timeout)).
     ///
     /// # Errors
     /// When there is no such participant, its queue is full, or the message is of a kind that the
@@ -51,7 +51,7 @@ impl Session {
     /// Sends a message to a participant that is to sound `at`, and is timestamped so; at once if
     /// that is not later than `now`.
     ///
-    /// It is held back here until then, or until [`Config::send_ahead`] before it, because many
+    /// It is held back here until then, or until [`Config::send_ahead`](crate::Config::send_ahead) before it, because many
     /// receivers play what comes at once. Messages of one time go out in the order of the calls.
     /// What is sent in the meantime goes out before it and is not held up.
     ///
@@ -64,8 +64,8 @@ impl Session {
     ///
     /// # Errors
     /// Those of [`send`](Self::send), and when `at` is further ahead than
-    /// [`Config::max_schedule_ahead`]. What is scheduled counts against
-    /// [`Config::max_queued_octets`] as what waits otherwise does.
+    /// [`Config::max_schedule_ahead`](crate::Config::max_schedule_ahead). What is scheduled counts against
+    /// [`Config::max_queued_octets`](crate::Config::max_queued_octets) as what waits otherwise does.
     pub fn send_at(
         &mut self,
         now: Time,
@@ -146,7 +146,7 @@ impl Session {
     /// Sends MIDI to one participant no faster than this, and in packets no larger, from now on;
     /// `None` takes that back. What the participant itself asks for (RL) holds beside it.
     ///
-    /// With [`Config::enhanced_controllers`] packets stay as large as [`Config::packet_budget`]: a
+    /// With [`Config::enhanced_controllers`](crate::Config::enhanced_controllers) packets stay as large as [`Config::packet_budget`](crate::Config::packet_budget): a
     /// smaller one would have no room for their journals.
     ///
     /// # Errors
