@@ -276,6 +276,19 @@ impl Endpoint {
         self.handle.clone()
     }
 
+    /// Invites somebody, and again whenever the session is lost ([`Persistence::Forever`]):
+    /// [`Handle::invite`], which says more.
+    ///
+    /// # Errors
+    /// When the address cannot be read, or the endpoint is closed.
+    pub fn invite<A>(&self, address: A, persistence: Persistence) -> Result<Invitation, InviteError>
+    where
+        A: TryInto<PeerAddress>,
+        AddressError: From<A::Error>,
+    {
+        self.handle.invite(address, persistence)
+    }
+
     /// The next event; `None` once the endpoint is closed.
     ///
     /// Cancel safe: an event is taken when it is returned, not before.

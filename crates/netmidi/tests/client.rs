@@ -193,7 +193,7 @@ async fn an_endpoint_invites_many_and_withdraws_one() {
     let mut invitations = Vec::new();
     for server in &servers {
         let address = server.addresses()[0].control;
-        invitations.push(handle.invite(address, Persistence::Forever).unwrap());
+        invitations.push(endpoint.invite(address, Persistence::Forever).unwrap());
     }
     for invitation in &mut invitations {
         let state = timeout(LIMIT, invitation.settled()).await.unwrap();
