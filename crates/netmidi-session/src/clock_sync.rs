@@ -73,23 +73,31 @@ pub struct ClockEstimate {
 struct Sample {
     /// What the peer's clock showed last.
     reading: ClockTicks,
-    /// Between these we sent and received, on our clock.
+    /// When we sent, on our clock.
     from: Time,
-    to: Time,
+    /// How long after that we received, in microseconds.
+    took: u32,
     /// How far apart the bounds are for the peer's clock minus ours, in microseconds: never more
     /// than the round trip took.
-    width: u64,
+    width: u32,
 }
 
 impl Sample {
+    const NONE: Self = Self {
+        reading: ClockTicks(0),
+        from: Time::ZERO,
+        took: 0,
+        width: 0,
+    };
+
     /// The middle of the round trip, on our clock.
-    const fn at(&self) -> Time {
-        middle(self.from, self.to)
+    fn at(&self) -> Time {
+        self.from + Duration::from_micros(self.round_trip() / 2)
     }
 
     /// Time on the way there and back, in microseconds.
-    const fn round_trip(&self) -> u64 {
-        between(self.from, self.to)
+    fn round_trip(&self) -> u64 {
+        self.took.into()
     }
 
     /// Between these the peer's clock minus ours was, in microseconds: wider by the steps of the
@@ -183,8 +191,10 @@ pub(crate) struct ClockSync {
     asked: Option<Box<Open>>,
     /// The last CK1s we sent, with the peer's first timestamp.
     answered: Option<Box<Open>>,
-    samples: [Option<Sample>; WINDOW],
-    next_sample: usize,
+    /// The last exchanges, of which `kept` are one, in any order.
+    samples: [Sample; WINDOW],
+    kept: u8,
+    next_sample: u8,
     /// An exchange that contradicts those before it: the next one decides.
     suspect: Option<Sample>,
     line: Option<Line>,
@@ -203,7 +213,8 @@ impl ClockSync {
             clock,
             asked: None,
             answered: None,
-            samples: [None; WINDOW],
+            samples: [Sample::NONE; WINDOW],
+            kept: 0,
             next_sample: 0,
             suspect: None,
             line: None,
@@ -236,15 +247,18 @@ impl ClockSync {
         let asked_at = asked.end(|at, _| clock.ticks(at) == first)?;
         // The peer read its clock between our question and its answer.
         self.read(second);
-        self.take(
-            now,
-            Sample {
-                reading: second,
-                from: asked_at,
-                to: now,
-                width: between(asked_at, now),
-            },
-        );
+        // One that took an hour tells nothing.
+        if let Ok(took) = u32::try_from(between(asked_at, now)) {
+            self.take(
+                now,
+                Sample {
+                    reading: second,
+                    from: asked_at,
+                    took,
+                    width: took,
+                },
+            );
+        }
         Some([first, second, self.clock.ticks(now)])
     }
 
@@ -273,16 +287,18 @@ impl ClockSync {
         self.read(first);
         self.read(third);
         // It read its clock before our answer and after it, and then before now.
-        let moved = u64::try_from(micros(third) - micros(first)).unwrap_or(u64::MAX);
-        self.take(
-            now,
-            Sample {
-                reading: third,
-                from: answered_at,
-                to: now,
-                width: moved.min(between(answered_at, now)),
-            },
-        );
+        let moved = u32::try_from(micros(third) - micros(first)).unwrap_or(u32::MAX);
+        if let Ok(took) = u32::try_from(between(answered_at, now)) {
+            self.take(
+                now,
+                Sample {
+                    reading: third,
+                    from: answered_at,
+                    took,
+                    width: moved.min(took),
+                },
+            );
+        }
         true
     }
 
@@ -305,7 +321,7 @@ impl ClockSync {
 
     /// The shortest round trip lately.
     pub(crate) fn round_trip(&self) -> Option<Duration> {
-        let samples = self.samples.iter().flatten();
+        let samples = self.samples().iter();
         samples
             .map(|it| Duration::from_micros(it.round_trip()))
             .min()
@@ -379,10 +395,17 @@ impl ClockSync {
     }
 
     fn push(&mut self, sample: Sample) {
-        if let Some(slot) = self.samples.get_mut(self.next_sample) {
-            *slot = Some(sample);
+        if let Some(slot) = self.samples.get_mut(usize::from(self.next_sample)) {
+            *slot = sample;
         }
-        self.next_sample = (self.next_sample + 1) % WINDOW;
+        self.next_sample = (self.next_sample + 1) % WINDOW as u8;
+        self.kept = self.kept.saturating_add(1).min(WINDOW as u8);
+    }
+
+    fn samples(&self) -> &[Sample] {
+        self.samples
+            .get(..usize::from(self.kept))
+            .unwrap_or_default()
     }
 
     /// Whether an exchange and the estimate cannot both be right. One that was on the way for so
@@ -401,9 +424,9 @@ impl ClockSync {
     /// or slower than was thought.
     fn restart(&mut self, before: Sample, sample: Sample) {
         let step = self.step();
-        let last = self.samples.iter().flatten().max_by_key(|it| it.at());
+        let last = self.samples().iter().max_by_key(|it| it.at());
         let line = last.map(|last| [*last, before, sample]);
-        self.samples = [None; WINDOW];
+        self.kept = 0;
         self.next_sample = 0;
         if let Some(line) = line
             && drift_range(&line.map(|it| it.bounds(step))).is_some()
@@ -423,7 +446,7 @@ impl ClockSync {
     fn longest_round_trip(&self) -> u64 {
         let mut sorted = [u64::MAX; WINDOW];
         let mut count: usize = 0;
-        for (slot, sample) in sorted.iter_mut().zip(self.samples.iter().flatten()) {
+        for (slot, sample) in sorted.iter_mut().zip(self.samples().iter()) {
             *slot = sample.round_trip();
             count += 1;
         }
@@ -443,7 +466,7 @@ impl ClockSync {
         // Each is asked for more than once below.
         let mut room = [Bounds::default(); WINDOW];
         let mut count = 0;
-        let counting = self.samples.iter().flatten();
+        let counting = self.samples().iter();
         let counting = counting.filter(|it| it.round_trip() <= longest);
         for (slot, sample) in room.iter_mut().zip(counting) {
             *slot = sample.bounds(step);
@@ -518,10 +541,6 @@ fn micros(ticks: ClockTicks) -> i128 {
 
 const fn between(a: Time, b: Time) -> u64 {
     a.as_micros().abs_diff(b.as_micros())
-}
-
-const fn middle(a: Time, b: Time) -> Time {
-    Time::from_micros(u64::midpoint(a.as_micros(), b.as_micros()))
 }
 
 /// What a drift comes to in this time, both in the same unit, rounded up.
