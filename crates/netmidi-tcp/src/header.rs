@@ -1,0 +1,5 @@
+//! Header lines before the first message.
+
+/// Header lines that a peer sends before its first message.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Header {}
