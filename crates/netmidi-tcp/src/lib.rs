@@ -5,6 +5,8 @@
 mod header;
 mod options;
 mod reader;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use header::Header;
 pub use options::{AtEnd, Options, Overflow, SysEx};
