@@ -272,9 +272,7 @@ pub(crate) const LOOPBACK: [IpAddr; 2] = [
 /// Host without brackets, and port.
 fn split(text: &str) -> Result<(&str, Option<u16>), &'static str> {
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
-        let (host, after) = rest
-            .split_once(']')
-            .ok_or("the bracket is not closed")?;
+        let (host, after) = rest.split_once(']').ok_or("the bracket is not closed")?;
         let number = host.split('%').next().unwrap_or_default();
         if number.parse::<Ipv6Addr>().is_err() {
             return Err("that is no IPv6 address");
@@ -316,7 +314,10 @@ mod tests {
             ("localhost:", "the port is not a number up to 65535"),
             ("localhost:+80", "the port is not a number up to 65535"),
             ("localhost:65536", "the port is not a number up to 65535"),
-            ("::1:8080", "an IPv6 address stands in brackets in front of a port"),
+            (
+                "::1:8080",
+                "an IPv6 address stands in brackets in front of a port",
+            ),
             ("[::1:8080", "the bracket is not closed"),
             ("[localhost]:8080", "that is no IPv6 address"),
             ("[::1]", "the port is missing"),
@@ -324,7 +325,10 @@ mod tests {
         ] {
             let error = text.parse::<Address>().expect_err(text);
             assert_eq!(error.what, why, "{text}");
-            assert!(error.to_string().starts_with(&format!("`{text}` is not")), "{error}");
+            assert!(
+                error.to_string().starts_with(&format!("`{text}` is not")),
+                "{error}"
+            );
         }
         let error = "localhost".parse::<ListenAddress>().expect_err("no port");
         assert_eq!(error.what, "the port is missing");
@@ -336,13 +340,22 @@ mod tests {
             ("8080", ListenHost::Loopback),
             (":8080", ListenHost::Everywhere),
             ("piano:8080", ListenHost::Name("piano".to_owned())),
-            ("[::1]:8080", ListenHost::Number("[::1]:8080".parse().unwrap())),
-            ("192.0.2.7:8080", ListenHost::Number("192.0.2.7:8080".parse().unwrap())),
+            (
+                "[::1]:8080",
+                ListenHost::Number("[::1]:8080".parse().unwrap()),
+            ),
+            (
+                "192.0.2.7:8080",
+                ListenHost::Number("192.0.2.7:8080".parse().unwrap()),
+            ),
         ] {
             let address: ListenAddress = text.parse().unwrap();
             assert_eq!((address.host, address.port), (host, 8080), "{text}");
         }
-        assert_eq!("0".parse::<ListenAddress>().unwrap(), ListenAddress::from(0));
+        assert_eq!(
+            "0".parse::<ListenAddress>().unwrap(),
+            ListenAddress::from(0)
+        );
         assert_eq!(ListenAddress::from(("", 80)), ListenAddress::everywhere(80));
     }
 

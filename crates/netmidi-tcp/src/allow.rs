@@ -15,9 +15,10 @@ impl AllowList {
     /// IPv4 networks that are written as IPv6 count as IPv4.
     pub(crate) fn add(&mut self, network: IpNet) {
         let as_ipv4 = match network {
-            IpNet::V6(v6) => v6.prefix_len().checked_sub(MAPPED_PREFIX).and_then(|prefix| {
-                Ipv4Net::new(v6.network().to_ipv4_mapped()?, prefix).ok()
-            }),
+            IpNet::V6(v6) => v6
+                .prefix_len()
+                .checked_sub(MAPPED_PREFIX)
+                .and_then(|prefix| Ipv4Net::new(v6.network().to_ipv4_mapped()?, prefix).ok()),
             IpNet::V4(_) => None,
         };
         self.0.push(as_ipv4.map_or(network, IpNet::V4));

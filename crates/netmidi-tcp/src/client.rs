@@ -92,7 +92,10 @@ impl Client {
     ///
     /// # Errors
     /// When it is gone, or the message is one that is never sent.
-    pub fn send(&self, message: impl Into<Message<'_>>) -> Result<Result<(), Trouble>, SendError> {
+    pub fn send<'m>(
+        &self,
+        message: impl Into<Message<'m>>,
+    ) -> Result<Result<(), Trouble>, SendError> {
         let message = message.into();
         Ok(match self.0.link.push(&encode(&message)?, &message)? {
             Pushed::Taken => Ok(()),

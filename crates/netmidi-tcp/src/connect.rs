@@ -4,10 +4,12 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::{Either, select};
 use futures::stream::FuturesUnordered;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -178,7 +180,9 @@ impl Connector {
             after: self.timeout,
         };
         let begun = tokio::time::Instant::now();
-        let stream = timeout(self.timeout, reach(address)).await.map_err(late)??;
+        let stream = timeout(self.timeout, reach(address))
+            .await
+            .map_err(late)??;
         prepare(&stream, self.options.keepalive);
         let ends = || {
             Ok(Ends {
@@ -196,7 +200,7 @@ impl Connector {
             let left = self.timeout.saturating_sub(begun.elapsed());
             let stream = match timeout(left, tls.connect(address.host(), stream)).await {
                 Ok(stream) => stream?,
-                Err(_) => return Err(crate::tls::TlsError::server_silent().into()),
+                Err(_) => return Err(crate::tls::Client::timed_out(self.timeout).into()),
             };
             return Ok((Transport::Other(Box::new(stream)), ends));
         }
@@ -260,18 +264,20 @@ impl Redial {
     pub(crate) async fn again(&self, link: &Link) -> Option<Transport> {
         let mut delay = self.backoff.first;
         loop {
-            let attempt = async {
-                sleep(jittered(delay)).await;
+            let pause = jittered(delay);
+            let attempt = pin!(async {
+                sleep(pause).await;
                 self.connector.dial(&self.address).await
-            };
+            });
             let closing = poll_fn(|cx| link.poll_closing(cx));
-            let result = tokio::select! {
-                () = closing => return None,
-                result = attempt => result,
-            };
-            match result {
-                Ok((transport, ends)) => return link.regain(ends).then_some(transport),
-                Err(error) => tracing::debug!(address = %self.address, %error, "not back yet"),
+            match select(closing, attempt).await {
+                Either::Left(((), _)) => return None,
+                Either::Right((Ok((transport, ends)), _)) => {
+                    return link.regain(ends).then_some(transport);
+                }
+                Either::Right((Err(error), _)) => {
+                    tracing::debug!(address = %self.address, %error, "not back yet")
+                }
             }
             delay = (delay * 2).min(self.backoff.longest);
         }
@@ -280,6 +286,8 @@ impl Redial {
 
 impl fmt::Debug for Redial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Redial").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Redial")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }

@@ -131,7 +131,12 @@ impl<'a> Driver<'a> {
             if let Some(reason) = state.verdict.take() {
                 return Poll::Ready(reason);
             }
-            (state.phase, state.inbound.room(self.link.options.receive_limit, READ_AT_ONCE))
+            (
+                state.phase,
+                state
+                    .inbound
+                    .room(self.link.options.receive_limit, READ_AT_ONCE),
+            )
         };
         let mut reads = 0;
         while let Some(at_most) = room {

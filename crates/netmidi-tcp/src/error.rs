@@ -68,7 +68,9 @@ pub enum CloseReason {
     #[error("the peer reset the connection")]
     Reset,
     /// The peer's system gives no answer any more.
-    #[error("the peer's machine does not answer any more; see that it runs and that the network does")]
+    #[error(
+        "the peer's machine does not answer any more; see that it runs and that the network does"
+    )]
     Unreachable,
     /// The peer did not take what was sent to it.
     #[error("the peer took nothing while {limit} octets waited for it; it hangs, or is too slow")]
@@ -155,7 +157,9 @@ pub enum ConnectError {
     #[error(transparent)]
     Address(#[from] AddressError),
     /// The name cannot be looked up.
-    #[error("the name {host} cannot be looked up; see that it is right, or use the address in numbers")]
+    #[error(
+        "the name {host} cannot be looked up; see that it is right, or use the address in numbers"
+    )]
     Lookup {
         /// The name.
         host: String,
@@ -189,7 +193,9 @@ pub enum ConnectError {
     #[error("there is no tokio runtime here; connect inside one, or use the blocking module")]
     NoRuntime,
     /// The system gives no thread. Only for [`blocking`](crate::blocking).
-    #[error("the operating system gives no thread to serve sockets in; end some programs and try again")]
+    #[error(
+        "the operating system gives no thread to serve sockets in; end some programs and try again"
+    )]
     Runtime(#[source] io::Error),
 }
 
@@ -219,7 +225,9 @@ pub enum BindError {
     #[error(transparent)]
     Address(#[from] AddressError),
     /// The name cannot be looked up.
-    #[error("the name {host} cannot be looked up; listen on an address in numbers, or on :{port} for every interface")]
+    #[error(
+        "the name {host} cannot be looked up; listen on an address in numbers, or on :{port} for every interface"
+    )]
     Lookup {
         /// The name.
         host: String,
@@ -237,10 +245,14 @@ pub enum BindError {
         source: io::Error,
     },
     /// A server lives on a tokio runtime.
-    #[error("there is no tokio runtime here; open the server inside one, or use the blocking module")]
+    #[error(
+        "there is no tokio runtime here; open the server inside one, or use the blocking module"
+    )]
     NoRuntime,
     /// The system gives no thread. Only for [`blocking`](crate::blocking).
-    #[error("the operating system gives no thread to serve sockets in; end some programs and try again")]
+    #[error(
+        "the operating system gives no thread to serve sockets in; end some programs and try again"
+    )]
     Runtime(#[source] io::Error),
 }
 

@@ -74,6 +74,9 @@ impl fmt::Display for Report {
             ..
         } = self;
         let s = if *octets == 1 { "" } else { "s" };
-        write!(f, "{octets} octet{s} discarded from octet {offset} on: {reason}")
+        write!(
+            f,
+            "{octets} octet{s} discarded from octet {offset} on: {reason}"
+        )
     }
 }

@@ -34,7 +34,9 @@ impl Item {
     pub(crate) fn weight(&self) -> usize {
         let heap = match self {
             Self::Message(MessageBuf::SysEx(sysex)) => sysex.as_sysex().data().len(),
-            Self::Message(MessageBuf::Undefined(undefined)) => undefined.as_undefined().data().len(),
+            Self::Message(MessageBuf::Undefined(undefined)) => {
+                undefined.as_undefined().data().len()
+            }
             Self::Message(_) | Self::Silence(_) => 0,
             Self::Other(_) => 2 * size_of::<Event>(),
         };
@@ -171,7 +173,11 @@ impl Link {
     }
 
     /// Takes what is next for the reader, many at once: they end up in `batch`, which is empty.
-    pub(crate) fn poll_fetch(&self, cx: &mut Context<'_>, batch: &mut VecDeque<Item>) -> Poll<bool> {
+    pub(crate) fn poll_fetch(
+        &self,
+        cx: &mut Context<'_>,
+        batch: &mut VecDeque<Item>,
+    ) -> Poll<bool> {
         let mut state = self.lock();
         if self.fetch_all(&mut state, batch) {
             return Poll::Ready(true);
@@ -290,7 +296,11 @@ impl Link {
     }
 
     /// Takes a message for whoever sends without waiting.
-    pub(crate) fn push(&self, encoded: &Encoded, message: &Message<'_>) -> Result<Pushed, SendError> {
+    pub(crate) fn push(
+        &self,
+        encoded: &Encoded,
+        message: &Message<'_>,
+    ) -> Result<Pushed, SendError> {
         let mut state = self.lock();
         state.check()?;
         let limit = self.options.send_limit;
@@ -304,11 +314,11 @@ impl Link {
             }
             Overflow::Disconnect => {}
             Overflow::Thin => {
-                let thinning = state.outbound.thinning.get_or_insert_default();
-                if full || state.outbound.dropping {
-                    let needed = thinning.dropped(message);
-                    state.outbound.dropping = true;
-                    if !needed {
+                let outbound = &mut state.outbound;
+                let thinning = outbound.thinning.get_or_insert_default();
+                if full || outbound.dropping {
+                    outbound.dropping = true;
+                    if !thinning.dropped(message) {
                         state.stats.messages_dropped += 1;
                         return Ok(Pushed::Dropped);
                     }
@@ -342,7 +352,11 @@ impl Link {
     }
 
     /// Waits for room for `octets` more.
-    pub(crate) fn poll_room(&self, cx: &mut Context<'_>, octets: usize) -> Poll<Result<(), SendError>> {
+    pub(crate) fn poll_room(
+        &self,
+        cx: &mut Context<'_>,
+        octets: usize,
+    ) -> Poll<Result<(), SendError>> {
         let mut state = self.lock();
         state.check()?;
         if state.outbound.has_room(octets, self.options.send_limit) {
@@ -423,7 +437,9 @@ impl Link {
         state.stats.reconnects += 1;
         state.outbound.greet(&self.options);
         state.outbound.wake_all();
-        state.inbound.announce(Event::Reconnected { peer: ends.peer });
+        state
+            .inbound
+            .announce(Event::Reconnected { peer: ends.peer });
         Self::tell(state);
         true
     }

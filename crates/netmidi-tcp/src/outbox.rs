@@ -131,7 +131,11 @@ mod tests {
     fn all(outbox: &Outbox) -> Vec<u8> {
         let mut slices = [IoSlice::new(&[]); PIECES];
         let count = outbox.slices(&mut slices);
-        slices.iter().take(count).flat_map(|it| it.to_vec()).collect()
+        slices
+            .iter()
+            .take(count)
+            .flat_map(|it| it.to_vec())
+            .collect()
     }
 
     proptest! {
@@ -166,7 +170,10 @@ mod tests {
     #[test]
     fn undefined_statuses_are_not_sent() {
         for octets in [&[0xF4, 1][..], &[0xF5], &[0xF9], &[0xFD]] {
-            assert!(Encoded::new(&Message::parse(octets).unwrap()).is_none(), "{octets:02x?}");
+            assert!(
+                Encoded::new(&Message::parse(octets).unwrap()).is_none(),
+                "{octets:02x?}"
+            );
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::driver;
 use crate::error::{CloseReason, Closed, ReceiveTimeout, SendError};
 use crate::event::Event;
 use crate::header::Header;
-use crate::link::{Ends, Item, Link, Phase};
+use crate::link::{Ends, Item, Link};
 use crate::options::Options;
 use crate::outbox::Encoded;
 use crate::stats::PortStats;
@@ -106,7 +106,10 @@ impl SocketPort {
     ///
     /// # Errors
     /// When none came in time, or none will come any more.
-    pub async fn receive_timeout(&mut self, timeout: Duration) -> Result<MessageBuf, ReceiveTimeout> {
+    pub async fn receive_timeout(
+        &mut self,
+        timeout: Duration,
+    ) -> Result<MessageBuf, ReceiveTimeout> {
         self.receiver.receive_timeout(timeout).await
     }
 
@@ -121,7 +124,7 @@ impl SocketPort {
     ///
     /// # Errors
     /// When the connection is over, or the message is one that is never sent.
-    pub async fn send(&self, message: impl Into<Message<'_>>) -> Result<(), SendError> {
+    pub async fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         self.sender.send(message).await
     }
 
@@ -129,7 +132,7 @@ impl SocketPort {
     ///
     /// # Errors
     /// Those of [`send`](Self::send), and [`SendError::Full`].
-    pub fn try_send(&self, message: impl Into<Message<'_>>) -> Result<(), SendError> {
+    pub fn try_send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         self.sender.try_send(message)
     }
 
@@ -259,7 +262,10 @@ impl ReceiveHalf {
     ///
     /// # Errors
     /// When none came in time, or none will come any more.
-    pub async fn receive_timeout(&mut self, timeout: Duration) -> Result<MessageBuf, ReceiveTimeout> {
+    pub async fn receive_timeout(
+        &mut self,
+        timeout: Duration,
+    ) -> Result<MessageBuf, ReceiveTimeout> {
         match tokio::time::timeout(timeout, self.receive()).await {
             Ok(Some(message)) => Ok(message),
             Ok(None) => Err(ReceiveTimeout::Closed(self.reason())),
@@ -297,7 +303,7 @@ impl SendHalf {
     ///
     /// # Errors
     /// When the connection is over, or the message is one that is never sent.
-    pub async fn send(&self, message: impl Into<Message<'_>>) -> Result<(), SendError> {
+    pub async fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         let encoded = encode(&message.into())?;
         let len = encoded.octets().len();
         // A sender that never waits for anything else must not keep the writer from running.
@@ -316,7 +322,7 @@ impl SendHalf {
     ///
     /// # Errors
     /// Those of [`send`](Self::send), and [`SendError::Full`].
-    pub fn try_send(&self, message: impl Into<Message<'_>>) -> Result<(), SendError> {
+    pub fn try_send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         self.end.0.try_send(&encode(&message.into())?)
     }
 
@@ -412,7 +418,10 @@ macro_rules! sink {
         impl Sink<$message> for $port {
             type Error = SendError;
 
-            fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+            fn poll_ready(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+            ) -> Poll<Result<(), SendError>> {
                 let $this = self.get_mut();
                 $sender.poll_sink_ready(cx)
             }
@@ -422,12 +431,18 @@ macro_rules! sink {
                 $sender.start_sink($borrowed)
             }
 
-            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+            fn poll_flush(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+            ) -> Poll<Result<(), SendError>> {
                 let $this = self.get_mut();
                 $sender.end.0.poll_flushed(cx)
             }
 
-            fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+            fn poll_close(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+            ) -> Poll<Result<(), SendError>> {
                 let $this = self.get_mut();
                 $sender.poll_sink_close(cx)
             }
@@ -436,7 +451,8 @@ macro_rules! sink {
 }
 
 sink!(SocketPort, Message<'_>, |this| this.sender, |it| &it);
-sink!(SocketPort, MessageBuf, |this| this.sender, |it| &it.as_message());
+sink!(SocketPort, MessageBuf, |this| this.sender, |it| &it
+    .as_message());
 sink!(SendHalf, Message<'_>, |this| this, |it| &it);
 sink!(SendHalf, MessageBuf, |this| this, |it| &it.as_message());
 
@@ -450,6 +466,8 @@ impl fmt::Debug for ReceiveHalf {
 
 impl fmt::Debug for SendHalf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SendHalf").field("peer", &self.peer_addr()).finish_non_exhaustive()
+        f.debug_struct("SendHalf")
+            .field("peer", &self.peer_addr())
+            .finish_non_exhaustive()
     }
 }

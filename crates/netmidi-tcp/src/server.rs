@@ -357,7 +357,11 @@ impl Shared {
         if state.closing {
             return;
         }
-        if self.allowed.as_ref().is_some_and(|list| !list.admits(address.ip())) {
+        if self
+            .allowed
+            .as_ref()
+            .is_some_and(|list| !list.admits(address.ip()))
+        {
             state.stats.refused_address += 1;
             tracing::info!(%address, "refused: the address is not on the list");
             return;
@@ -380,7 +384,10 @@ impl Shared {
         tokio::spawn(serve(Place(self), stream, ends));
     }
 
-    #[cfg_attr(not(feature = "tls"), allow(clippy::unused_async, reason = "with TLS it waits"))]
+    #[cfg_attr(
+        not(feature = "tls"),
+        allow(clippy::unused_async, reason = "with TLS it waits")
+    )]
     async fn encrypt(&self, stream: TcpStream) -> Result<Transport, String> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
@@ -388,7 +395,7 @@ impl Shared {
             return match result {
                 Ok(Ok(stream)) => Ok(Transport::Other(Box::new(stream))),
                 Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => Err(crate::tls::TlsError::client_silent().to_string()),
+                Err(_) => Err(crate::tls::Server::timed_out(self.handshake_timeout).to_string()),
             };
         }
         Ok(Transport::Tcp(Arc::new(stream)))
@@ -401,7 +408,9 @@ impl Shared {
         state.stats.accepted += 1;
         let id = ClientId(state.next_id);
         state.next_id += 1;
-        state.arrivals.push_back(Arc::new(Member::new(id, link.clone())));
+        state
+            .arrivals
+            .push_back(Arc::new(Member::new(id, link.clone())));
         if state.closing {
             link.begin_close();
         }
@@ -733,7 +742,9 @@ impl PortServer {
             let shared = &self.handle.shared;
             loop {
                 match shared.take_arrival() {
-                    Ok(Some(member)) => return Poll::Ready(Ok(SocketPort::new(member.link.clone()))),
+                    Ok(Some(member)) => {
+                        return Poll::Ready(Ok(SocketPort::new(member.link.clone())));
+                    }
                     Err(Closing) => return Poll::Ready(Err(ServerClosed)),
                     Ok(None) => {}
                 }
@@ -790,7 +801,7 @@ impl PortServer {
     }
 
     /// Sends a message to all clients, without waiting. See [`ServerHandle::send`].
-    pub fn send(&self, message: impl Into<Message<'_>>) -> SendReport {
+    pub fn send<'m>(&self, message: impl Into<Message<'m>>) -> SendReport {
         self.handle.send(message)
     }
 
@@ -899,7 +910,7 @@ impl ServerHandle {
     /// Each client has a queue of its own ([`Options::send_limit`]); what becomes of one that is full
     /// says [`Options::overflow`]. No client makes another wait. Yield to the runtime between many
     /// messages, so that they can be written.
-    pub fn send(&self, message: impl Into<Message<'_>>) -> SendReport {
+    pub fn send<'m>(&self, message: impl Into<Message<'m>>) -> SendReport {
         let message = message.into();
         let mut report = SendReport::default();
         let Some(encoded) = Encoded::new(&message) else {
@@ -929,7 +940,9 @@ impl ServerHandle {
     #[must_use]
     pub fn clients(&self) -> Vec<Client> {
         let all = self.shared.everybody();
-        let here = all.iter().filter(|member| member.link.lock().closed.is_none());
+        let here = all
+            .iter()
+            .filter(|member| member.link.lock().closed.is_none());
         here.cloned().map(Client).collect()
     }
 
@@ -968,7 +981,9 @@ impl Drop for PortServer {
 
 impl fmt::Debug for PortServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PortServer").field("addresses", &self.addresses()).finish_non_exhaustive()
+        f.debug_struct("PortServer")
+            .field("addresses", &self.addresses())
+            .finish_non_exhaustive()
     }
 }
 
