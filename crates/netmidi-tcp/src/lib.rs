@@ -5,6 +5,14 @@
 mod header;
 mod options;
 mod reader;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "the server, which uses it, comes with its own change"
+    )
+)]
+mod thinning;
 
 pub use header::Header;
 pub use options::{AtEnd, Options, Overflow, SysEx};
