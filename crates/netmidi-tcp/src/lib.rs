@@ -2,9 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+mod codec;
 mod header;
 mod options;
 mod reader;
 
-pub use header::Header;
+pub use codec::{DiscardReport, Incoming, MidiCodec};
+pub use header::{Header, HeaderError, MAX_HEADER_LINES, MAX_HEADER_OCTETS};
 pub use options::{AtEnd, Options, Overflow, SysEx};
