@@ -20,10 +20,11 @@ use tokio::time::sleep;
 
 use crate::address::{AddressError, LOOPBACK, ListenAddress, ListenHost};
 use crate::allow::AllowList;
+use crate::codec::DiscardReport;
 use crate::client::{Client, ClientId, Member};
 use crate::driver;
 use crate::error::{BindError, Closed};
-use crate::event::{Event, Report};
+use crate::event::Event;
 use crate::header::Header;
 use crate::link::{Ends, Item, Link, Pushed};
 use crate::options::Options;
@@ -640,7 +641,7 @@ pub enum ServerEvent {
         /// From whom.
         client: Client,
         /// Which, and why.
-        report: Report,
+        report: DiscardReport,
     },
     /// A client is gone; everything that it sent has been handed out.
     Disconnected {
