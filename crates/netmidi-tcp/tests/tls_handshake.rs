@@ -330,6 +330,23 @@ async fn a_trusted_certificate_is_still_checked() {
         assert_eq!(at_server.unwrap().to_string(), CLIENT_REFUSES_DATE);
         today(&at_client.unwrap());
     }
+    // The same for one from a CA that is not trusted itself, and for clients.
+    let leaf = Ca::new("unknown").make(&expired());
+    let (server, client) = (leaf.server(), trusting(&leaf.cert));
+    let (at_server, at_client) = outcome(&server, &client, "localhost", duplex()).await;
+    assert_eq!(at_server.unwrap().to_string(), CLIENT_REFUSES_DATE);
+    today(&at_client.unwrap());
+    let host = self_signed(local());
+    for late in [leaf, self_signed(expired()), self_signed(future())] {
+        let server = host
+            .server()
+            .require_client_certificates(&late.cert)
+            .unwrap();
+        let client = late.shown_by(trusting(&host.cert));
+        let (at_server, at_client) = outcome(&server, &client, "localhost", duplex()).await;
+        today(&at_server.unwrap());
+        assert_eq!(at_client.unwrap().to_string(), SERVER_REFUSES_DATE);
+    }
     // It is trusted, but another has its key: the name and the certificate are not enough.
     let real = self_signed(local());
     let thief = self_signed(local());
@@ -941,6 +958,22 @@ async fn an_end_and_a_cut_are_told_apart() {
             }
         }
     }
+}
+
+/// What docs/socket-port.md says that those on the way see.
+#[tokio::test]
+async fn a_message_is_a_record_of_22_octets_more() {
+    let ca = Ca::new("ca");
+    let (server, client) = (ca.make(&local()).server(), trusting(&ca.cert));
+    let (far, near) = tcp("127.0.0.1").await;
+    let (far, near) = tokio::join!(server.accept(far), client.connect("localhost", near));
+    let (far, mut near) = (far.unwrap(), near.unwrap());
+    near.write_all(&[0x90, 0x3C, 0x40]).await.unwrap();
+    near.flush().await.unwrap();
+    let mut seen = [0; 64];
+    far.get_ref().readable().await.unwrap();
+    assert_eq!(far.get_ref().peek(&mut seen).await.unwrap(), 3 + 22);
+    assert_eq!(seen[..5], [23, 3, 3, 0, 3 + 17]);
 }
 
 /// One side may be done while the other still plays.
