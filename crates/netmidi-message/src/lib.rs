@@ -37,7 +37,8 @@
 //! - [`Encoder`] writes messages, with running status if asked to.
 //! - [`ParameterScanner`] and [`Parameter`] are for fourteen-bit controllers, RPN and NRPN,
 //!   [`TimeCodeAssembler`] and [`FullFrame`] for MIDI time code.
-//! - [`all_notes_off`], [`reset_messages`], [`panic_messages`] and [`silence`] end sounds.
+//! - [`all_notes_off`], [`reset_messages`], [`panic_messages`] and [`silence`] end sounds;
+//!   [`Sounding`] knows which keys and pedals are down and what lets them go.
 //!
 //! Channels are counted from 0 on the wire, in text and in serialised data, and from 1 by people:
 //! see [`Channel`].
@@ -91,6 +92,7 @@ mod owned;
 #[cfg(feature = "serde")]
 mod serde_form;
 mod sets;
+mod sounding;
 mod stream;
 mod sysex;
 mod system;
@@ -108,6 +110,7 @@ pub use message::Message;
 #[cfg(feature = "alloc")]
 pub use owned::{MessageBuf, SysExBuf, UndefinedBuf};
 pub use sets::{all_notes_off, panic_messages, reset_messages, silence};
+pub use sounding::Sounding;
 pub use stream::{
     ArrayBuffer, DEFAULT_SYSEX_LIMIT, Dialect, DiscardReason, Discarded, StreamEvent, StreamParser,
     SysExBuffer,

@@ -81,6 +81,8 @@ pub enum DiscardReason {
     SysExCut,
     /// A system exclusive or undefined message with more data octets than the limit allows.
     TooLong,
+    /// A system exclusive message, when [`refuse_sysex`](StreamParser::refuse_sysex) is asked for.
+    Refused,
     /// F4, F5, F9 or FD where the dialect ignores them.
     Undefined,
     /// The beginning of a message, cut by the end of the stream.
@@ -97,6 +99,7 @@ impl DiscardReason {
             Self::Incomplete => "incomplete",
             Self::SysExCut => "sysex-cut",
             Self::TooLong => "too-long",
+            Self::Refused => "refused",
             Self::Undefined => "undefined",
             Self::EndOfStream => "end-of-stream",
         }
@@ -111,6 +114,7 @@ impl fmt::Display for DiscardReason {
             Self::Incomplete => "message cut by another status",
             Self::SysExCut => "system exclusive message cut by another status",
             Self::TooLong => "message longer than the limit",
+            Self::Refused => "system exclusive messages are refused",
             Self::Undefined => "undefined status",
             Self::EndOfStream => "message cut by the end of the stream",
         })
@@ -242,8 +246,8 @@ enum Pending {
     SysEx,
     /// An undefined message, in `buffer`.
     Undefined(UndefinedStatus),
-    /// A message that has grown too long: its remainder is thrown away.
-    Overlong,
+    /// A message that has grown too long or is refused: its remainder is thrown away.
+    Unwanted(DiscardReason),
 }
 
 /// An incremental parser: octets in, in pieces of any size, typed messages out.
@@ -251,7 +255,8 @@ enum Pending {
 /// A message is handed over as soon as its last octet is there. Every octet fed is part of exactly
 /// one message or of exactly one [`Discarded`] report; nothing is lost in silence. What comes out
 /// does not depend on how the stream was cut into pieces, with one exception: a run of stray data,
-/// and the remainder of a message that is too long, is reported in the pieces in which it came.
+/// the remainder of a message that is too long, and a message that is refused, are reported in the
+/// pieces in which they came.
 ///
 /// The rules of [`Dialect::Din`]:
 ///
@@ -285,6 +290,7 @@ enum Pending {
 pub struct StreamParser<B> {
     buffer: B,
     limit: usize,
+    refuse_sysex: bool,
     dialect: Dialect,
     /// The running status, or 0.
     running: u8,
@@ -320,6 +326,7 @@ impl<B: SysExBuffer> StreamParser<B> {
         Self {
             buffer,
             limit: DEFAULT_SYSEX_LIMIT,
+            refuse_sysex: false,
             dialect: Dialect::Din,
             running: 0,
             pending: Pending::Nothing,
@@ -337,6 +344,17 @@ impl<B: SysExBuffer> StreamParser<B> {
     #[must_use]
     pub fn sysex_limit(mut self, limit: usize) -> Self {
         self.limit = limit;
+        self
+    }
+
+    /// Discards every system exclusive message, [`DiscardReason::Refused`], and keeps nothing of it,
+    /// so that its length costs no memory.
+    ///
+    /// Real-time messages inside come out. One message may be reported in several parts; the first
+    /// of them, and no other, begins with F0.
+    #[must_use]
+    pub fn refuse_sysex(mut self) -> Self {
+        self.refuse_sysex = true;
         self
     }
 
@@ -376,6 +394,24 @@ impl<B: SysExBuffer> StreamParser<B> {
     pub fn finish(&mut self, mut sink: impl FnMut(StreamEvent<'_>)) {
         self.close(DiscardReason::EndOfStream, &mut sink);
         self.reset();
+    }
+
+    /// Whether a message has begun and is not complete; also while the remainder of one is thrown
+    /// away that is too long or refused.
+    ///
+    /// ```
+    /// use netmidi_message::StreamParser;
+    ///
+    /// let mut parser = StreamParser::new();
+    /// parser.feed(&[0x90, 60], |_| {});
+    /// assert!(parser.is_within_message());
+    /// parser.feed(&[100], |_| {});
+    /// assert!(!parser.is_within_message());
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn is_within_message(&self) -> bool {
+        self.pending != Pending::Nothing
     }
 
     /// Forgets the stream, a message that is not complete included, and is ready for a new one.
@@ -456,6 +492,9 @@ impl<B: SysExBuffer> StreamParser<B> {
             }
             0xF0 => {
                 self.close(DiscardReason::Incomplete, sink);
+                if self.refuse_sysex {
+                    return self.take_refused(bytes, at, sink);
+                }
                 return self.take_sysex(rest, at, sink);
             }
             0xF1..=0xF3 => {
@@ -506,9 +545,9 @@ impl<B: SysExBuffer> StreamParser<B> {
                 self.collect(data, at, sink);
                 rest
             }
-            (Pending::Overlong, _) => {
+            (Pending::Unwanted(reason), _) => {
                 let (data, rest) = data_prefix(bytes);
-                discard(DiscardReason::TooLong, data, at, sink);
+                discard(reason, data, at, sink);
                 rest
             }
             (Pending::Nothing | Pending::Short, _) => {
@@ -540,6 +579,26 @@ impl<B: SysExBuffer> StreamParser<B> {
         rest
     }
 
+    /// Takes a system exclusive message that nobody wants, as far as it is there; `bytes` begin with
+    /// its F0, at offset `at`.
+    fn take_refused<'b>(
+        &mut self,
+        bytes: &'b [u8],
+        at: u64,
+        sink: &mut impl FnMut(StreamEvent<'_>),
+    ) -> &'b [u8] {
+        let (data, after) = data_prefix(bytes.get(1..).unwrap_or_default());
+        let ended = after.first() == Some(&0xF7);
+        let (message, rest) = bytes
+            .split_at_checked(1 + data.len() + usize::from(ended))
+            .unwrap_or((bytes, &[]));
+        if !ended {
+            self.pending = Pending::Unwanted(DiscardReason::Refused);
+        }
+        discard(DiscardReason::Refused, message, at, sink);
+        rest
+    }
+
     /// Takes an F7. What it can end has cancelled the running status when it began.
     fn take_end(&mut self, at: u64, sink: &mut impl FnMut(StreamEvent<'_>)) {
         match self.pending {
@@ -551,9 +610,9 @@ impl<B: SysExBuffer> StreamParser<B> {
             }
             // The F7 belongs to it.
             Pending::Undefined(_) => self.close(DiscardReason::Incomplete, sink),
-            Pending::Overlong => {
+            Pending::Unwanted(reason) => {
                 self.pending = Pending::Nothing;
-                discard(DiscardReason::TooLong, &[0xF7], at, sink);
+                discard(reason, &[0xF7], at, sink);
             }
             Pending::Nothing | Pending::Short => {
                 self.close(DiscardReason::Incomplete, sink);
@@ -581,7 +640,7 @@ impl<B: SysExBuffer> StreamParser<B> {
     /// running status.
     fn close(&mut self, reason: DiscardReason, sink: &mut impl FnMut(StreamEvent<'_>)) {
         match self.pending {
-            Pending::Nothing | Pending::Overlong => {}
+            Pending::Nothing | Pending::Unwanted(_) => {}
             Pending::Short => {
                 let held = self.held.get(..usize::from(self.held_len));
                 discard(reason, held.unwrap_or_default(), self.start, sink);
@@ -644,7 +703,7 @@ impl<B: SysExBuffer> StreamParser<B> {
                 discard(DiscardReason::TooLong, octets, self.start, sink);
                 let at = at + fitting.len() as u64;
                 discard(DiscardReason::TooLong, surplus, at, sink);
-                self.pending = Pending::Overlong;
+                self.pending = Pending::Unwanted(DiscardReason::TooLong);
             }
             _ => self.buffer.extend(data, limit + 1),
         }

@@ -379,6 +379,8 @@ controllers! {
     SUSTAIN = 64,
     /// 66: sostenuto pedal.
     SOSTENUTO = 66,
+    /// 69: hold 2.
+    HOLD_2 = 69,
     /// 96: data button, one step up.
     DATA_INCREMENT = 96,
     /// 97: data button, one step down.

@@ -3,10 +3,11 @@
 use core::mem::take;
 
 use netmidi_message::{
-    ArrayBuffer, DEFAULT_SYSEX_LIMIT, Dialect, DiscardReason, Message, StreamEvent, StreamParser,
+    ArrayBuffer, DEFAULT_SYSEX_LIMIT, Dialect, DiscardReason, HeapBuffer, Message, StreamEvent,
+    StreamParser,
 };
 use netmidi_testkit::fuzz::{Said, assert_all_accounted, listen};
-use netmidi_testkit::{Rng, Stream, to_hex};
+use netmidi_testkit::{Rng, Stream, from_hex, to_hex};
 
 /// Messages in full, and the octets that nobody wants one by one with the reason.
 type Plain = Vec<(Option<&'static str>, Vec<u8>)>;
@@ -20,19 +21,22 @@ struct Model {
     open: Vec<u8>,
     /// The status that `open` belongs to; for running status it is not in `open`.
     status: u8,
-    overlong: bool,
+    /// Why the remainder of `status` is not wanted, if so.
+    unwanted: Option<&'static str>,
+    refuse_sysex: bool,
     said: Plain,
 }
 
 impl Model {
-    fn read(dialect: Dialect, limit: usize, octets: &[u8]) -> Plain {
+    fn read(dialect: Dialect, limit: usize, refuse_sysex: bool, octets: &[u8]) -> Plain {
         let mut model = Self {
             dialect,
             limit,
             running: None,
             open: Vec::new(),
             status: 0,
-            overlong: false,
+            unwanted: None,
+            refuse_sysex,
             said: Vec::new(),
         };
         for octet in octets {
@@ -68,14 +72,14 @@ impl Model {
         }
         self.status = 0;
         self.running = None;
-        self.overlong = false;
+        self.unwanted = None;
     }
 
     fn octet(&mut self, octet: u8) {
         let mido = self.dialect == Dialect::Mido;
         match octet {
             0xF8.. => {
-                let in_short = !matches!(self.status, 0 | 0xF0) && !self.overlong;
+                let in_short = !matches!(self.status, 0 | 0xF0) && self.unwanted.is_none();
                 if mido && in_short {
                     self.end(None);
                 }
@@ -87,20 +91,17 @@ impl Model {
             }
             0xF4 | 0xF5 if mido => self.lose("undefined", &[octet]),
             0xF7 => match self.status {
-                0xF0 if !self.overlong => {
+                0xF0 if self.unwanted.is_none() => {
                     let mut message = take(&mut self.open);
                     message.push(0xF7);
                     self.say(message);
                     self.end(None);
                 }
-                0xF4 | 0xF5 if !self.overlong => self.end(None),
-                _ if self.overlong => {
-                    self.end(None);
-                    self.lose("too-long", &[octet]);
-                }
+                0xF4 | 0xF5 if self.unwanted.is_none() => self.end(None),
                 _ => {
+                    let reason = self.unwanted.unwrap_or("stray-end");
                     self.end(None);
-                    self.lose("stray-end", &[octet]);
+                    self.lose(reason, &[octet]);
                 }
             },
             0x80.. => {
@@ -109,6 +110,10 @@ impl Model {
                     return self.say(vec![octet]);
                 }
                 self.status = octet;
+                if octet == 0xF0 && self.refuse_sysex {
+                    self.unwanted = Some("refused");
+                    return self.lose("refused", &[octet]);
+                }
                 self.open = vec![octet];
             }
             _ => self.data(octet),
@@ -116,8 +121,8 @@ impl Model {
     }
 
     fn data(&mut self, octet: u8) {
-        if self.overlong {
-            return self.lose("too-long", &[octet]);
+        if let Some(reason) = self.unwanted {
+            return self.lose(reason, &[octet]);
         }
         if self.status == 0 {
             let Some(running) = self.running else {
@@ -132,7 +137,7 @@ impl Model {
                 if data > self.limit {
                     let open = take(&mut self.open);
                     self.lose("too-long", &open);
-                    self.overlong = true;
+                    self.unwanted = Some("too-long");
                 }
                 return;
             }
@@ -183,10 +188,14 @@ fn the_parser_says_what_a_plain_model_says() {
             .collect();
         let dialect = [Dialect::Din, Dialect::Mido][round % 2];
         let limit = [0, 1, 2, 3, 5, DEFAULT_SYSEX_LIMIT][round / 2 % 6];
-        let parser = StreamParser::new().dialect(dialect).sysex_limit(limit);
+        let refuse = round / 12 % 4 == 3;
+        let mut parser = StreamParser::new().dialect(dialect).sysex_limit(limit);
+        if refuse {
+            parser = parser.refuse_sysex();
+        }
         let said = listen(parser, octets.chunks(1 + round % 7));
         assert_all_accounted(&octets, &said);
-        let model = Model::read(dialect, limit, &octets);
+        let model = Model::read(dialect, limit, refuse, &octets);
         let octets = to_hex(&octets);
         assert_eq!(plain(said), model, "{octets} in {dialect:?}, limit {limit}");
     }
@@ -274,11 +283,16 @@ fn the_mido_dialect_keeps_to_the_table_in_every_short_stream() {
 fn every_short_stream_is_accounted_for_and_the_same_octet_by_octet() {
     for octets in short_streams(4) {
         for dialect in [Dialect::Din, Dialect::Mido] {
-            for limit in [0, 1, DEFAULT_SYSEX_LIMIT] {
-                let parser = || StreamParser::new().dialect(dialect).sysex_limit(limit);
-                let said = listen(parser(), [&octets[..]]);
+            let parser = StreamParser::new().dialect(dialect);
+            for parser in [
+                parser.clone().sysex_limit(0),
+                parser.clone().sysex_limit(1),
+                parser.clone().refuse_sysex(),
+                parser,
+            ] {
+                let said = listen(parser.clone(), [&octets[..]]);
                 assert_all_accounted(&octets, &said);
-                let single = listen(parser(), octets.chunks(1));
+                let single = listen(parser, octets.chunks(1));
                 assert_eq!(said, single, "{} in {dialect:?}", to_hex(&octets));
             }
         }
@@ -424,6 +438,117 @@ fn real_time_comes_through_while_too_long_a_message_is_thrown_away() {
             })
             .collect();
         assert_eq!(messages, [0xF8, 0xFA, 0x90]);
+    }
+}
+
+#[test]
+fn a_refused_sysex_leaves_nothing_but_its_reports() {
+    // A whole one, an empty one, one with real time inside, one that a note cuts, one that the end
+    // of the stream cuts.
+    let octets = from_hex("f00102f7 f0f7 f001f802f7 f003903c40 f004");
+    let expected = [
+        (DiscardReason::Refused, 0, "f00102f7f0f7f001"),
+        (DiscardReason::Refused, 9, "02f7f003"),
+        (DiscardReason::Refused, 16, "f004"),
+    ];
+    for piece in [1, 2, 3, 100] {
+        let parser = StreamParser::new().refuse_sysex();
+        let said = listen(parser, octets.chunks(piece));
+        assert_all_accounted(&octets, &said);
+        let (mut messages, mut reports) = (Vec::new(), Vec::new());
+        for said in said {
+            match said {
+                Said::Message(message) => messages.push(to_hex(&message.to_vec())),
+                Said::Discarded(reason, offset, bytes) => {
+                    reports.push((reason, offset, to_hex(&bytes)));
+                }
+            }
+        }
+        assert_eq!(messages, ["f8", "903c40"]);
+        let expected = expected.map(|(reason, at, octets)| (reason, at, octets.to_owned()));
+        assert_eq!(reports, expected, "in pieces of {piece}");
+    }
+}
+
+#[test]
+fn refused_messages_can_be_counted() {
+    let octets = from_hex("f00102f7 f0f7 f001f802f7 f003903c40 f004");
+    for piece in [1, 2, 3, 100] {
+        let mut parser = StreamParser::new().refuse_sysex();
+        let mut refused = 0;
+        for piece in octets.chunks(piece) {
+            parser.feed(piece, |event| {
+                if let StreamEvent::Discarded(discarded) = event {
+                    assert_eq!(discarded.reason, DiscardReason::Refused);
+                    assert!(!discarded.bytes[1..].contains(&0xF0));
+                    refused += usize::from(discarded.bytes[0] == 0xF0);
+                }
+            });
+        }
+        assert_eq!(refused, 5);
+    }
+}
+
+#[test]
+fn refusing_sysex_refuses_nothing_else() {
+    let octets = from_hex("f40102f7 f501 f6 f202 03 903c40 f0f7 f8");
+    let messages: Vec<String> = listen(StreamParser::new().refuse_sysex(), [&octets[..]])
+        .iter()
+        .filter_map(|said| match said {
+            Said::Message(message) => Some(to_hex(&message.to_vec())),
+            Said::Discarded(..) => None,
+        })
+        .collect();
+    assert_eq!(messages, ["f40102", "f501", "f6", "f20203", "903c40", "f8"]);
+}
+
+#[test]
+fn the_parser_knows_whether_it_is_within_a_message() {
+    let within = |parser: StreamParser<_>, octets: &str| {
+        let mut parser: StreamParser<HeapBuffer> = parser;
+        parser.feed(&from_hex(octets), |_| {});
+        parser.is_within_message()
+    };
+    for octets in [
+        "90", "903c", "903cf8", "903c4041", "f1", "f2", "f202", "f0", "f001", "f4", "f501",
+    ] {
+        assert!(within(StreamParser::new(), octets), "{octets}");
+    }
+    for octets in [
+        "",
+        "903c40",
+        "903c404041",
+        "f135",
+        "f6",
+        "f8",
+        "f0f7",
+        "f001f7",
+        "f401f7",
+        "01",
+        "f7",
+        "903cf7",
+    ] {
+        assert!(!within(StreamParser::new(), octets), "{octets}");
+    }
+    let small = || StreamParser::new().sysex_limit(1);
+    assert!(within(small(), "f00102"));
+    assert!(!within(small(), "f00102f7"));
+    let refusing = || StreamParser::new().refuse_sysex();
+    assert!(within(refusing(), "f0"));
+    assert!(within(refusing(), "f001f802"));
+    assert!(!within(refusing(), "f001f7"));
+    let mido = || StreamParser::new().dialect(Dialect::Mido);
+    assert!(!within(mido(), "903cf8"));
+    assert!(within(mido(), "903cf4"));
+
+    for end in [
+        StreamParser::reset,
+        |parser: &mut StreamParser<HeapBuffer>| parser.finish(|_| {}),
+    ] {
+        let mut parser = StreamParser::new();
+        parser.feed(&[0x90], |_| {});
+        end(&mut parser);
+        assert!(!parser.is_within_message());
     }
 }
 

@@ -57,4 +57,7 @@ impl Reader {
             });
         });
     }
+    pub(crate) fn is_within_message(&self) -> bool {
+        false
+    }
 }

@@ -194,13 +194,12 @@ pub struct RouteStats {
     pub not_sent: u64,
 }
 
-/// 69: hold 2.
-const HOLD_2: Controller = match Controller::new(69) {
-    Some(control) => control,
-    None => Controller::SUSTAIN,
-};
-/// Pedals that hold notes: sustain, sostenuto, hold 2.
-const PEDALS: [Controller; 3] = [Controller::SUSTAIN, Controller::SOSTENUTO, HOLD_2];
+/// Pedals that hold notes.
+const PEDALS: [Controller; 3] = [
+    Controller::SUSTAIN,
+    Controller::SOSTENUTO,
+    Controller::HOLD_2,
+];
 /// From this value on a pedal is down.
 const DOWN: u8 = 64;
 /// The release velocity of one who has none (MIDI 1.0).

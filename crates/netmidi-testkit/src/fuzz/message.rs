@@ -109,8 +109,8 @@ pub fn assert_all_accounted(octets: &[u8], said: &[Said]) {
 /// The body of the target `message_stream`: any octets through the stream parser.
 ///
 /// The first octet chooses the dialect (bit 0) and the limit for system exclusive messages (bits 1
-/// to 4, in octets; 15 means the default), the second the length of the pieces; the rest is the
-/// stream.
+/// to 4, in octets; 15 means the default) and whether they are refused (bit 5), the second the
+/// length of the pieces; the rest is the stream.
 ///
 /// # Panics
 /// When the parser breaks one of its promises.
@@ -127,7 +127,8 @@ pub fn message_stream(data: &[u8]) {
         15 => netmidi_message::DEFAULT_SYSEX_LIMIT,
         limit => limit,
     };
-    let parser = || StreamParser::new().dialect(dialect).sysex_limit(limit);
+    let refuse = choice & 0x20 != 0;
+    let parser = || configured(StreamParser::new(), dialect, limit, refuse);
     let whole = listen(parser(), [octets]);
     assert_all_accounted(octets, &whole);
 
@@ -135,9 +136,8 @@ pub fn message_stream(data: &[u8]) {
     assert_eq!(whole, listen(parser(), pieces), "in pieces");
     assert_eq!(whole, listen(parser(), octets.chunks(1)), "octet by octet");
     if limit < 16 {
-        let parser = StreamParser::with_buffer(ArrayBuffer::<16>::new())
-            .dialect(dialect)
-            .sysex_limit(limit);
+        let parser = StreamParser::with_buffer(ArrayBuffer::<16>::new());
+        let parser = configured(parser, dialect, limit, refuse);
         assert_eq!(whole, listen(parser, [octets]), "in an array");
     }
 
@@ -150,5 +150,19 @@ pub fn message_stream(data: &[u8]) {
         assert_eq!(encoded.len(), message.as_message().encoded_len());
         let text = message.to_string();
         assert_eq!(text.parse().as_ref(), Ok(message), "{text}");
+    }
+}
+
+fn configured<B: SysExBuffer>(
+    parser: StreamParser<B>,
+    dialect: Dialect,
+    limit: usize,
+    refuse: bool,
+) -> StreamParser<B> {
+    let parser = parser.dialect(dialect).sysex_limit(limit);
+    if refuse {
+        parser.refuse_sysex()
+    } else {
+        parser
     }
 }

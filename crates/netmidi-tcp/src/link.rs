@@ -1,0 +1,604 @@
+//! One connection, as its driver and everybody who holds an end of it see it.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use netmidi_message::{Message, MessageBuf};
+use tokio::net::TcpStream;
+
+use crate::driver::Tally;
+use crate::error::{CloseReason, Closed, SendError};
+use crate::event::Event;
+use crate::header::Header;
+use crate::options::{Options, Overflow};
+use crate::outbox::{Encoded, Outbox};
+use crate::stats::PortStats;
+use crate::thinning::Thinning;
+
+/// So many octets may be read at least while anything may be.
+const LEAST_READ: usize = 256;
+
+/// What was received, in order.
+#[derive(Debug)]
+pub(crate) enum Item {
+    Message(MessageBuf),
+    Silence(MessageBuf),
+    /// Anything rarer.
+    Other(Box<Event>),
+}
+
+impl Item {
+    /// How much memory it takes.
+    pub(crate) fn weight(&self) -> usize {
+        let heap = match self {
+            Self::Message(MessageBuf::SysEx(sysex)) => sysex.as_sysex().data().len(),
+            Self::Message(MessageBuf::Undefined(undefined)) => {
+                undefined.as_undefined().data().len()
+            }
+            Self::Message(_) | Self::Silence(_) => 0,
+            Self::Other(_) => 2 * size_of::<Event>(),
+        };
+        size_of::<Self>() + heap
+    }
+
+    pub(crate) fn into_message(self) -> Option<MessageBuf> {
+        match self {
+            Self::Message(message) | Self::Silence(message) => Some(message),
+            Self::Other(_) => None,
+        }
+    }
+
+    pub(crate) fn into_event(self) -> Event {
+        match self {
+            Self::Message(message) => Event::Message(message),
+            Self::Silence(message) => Event::Silence(message),
+            Self::Other(event) => *event,
+        }
+    }
+}
+
+/// Whoever is to be told that something was received.
+pub(crate) trait Listener: Send + Sync {
+    /// Something waits to be fetched where nothing did.
+    fn ready(&self);
+    /// The connection is over. What was received still waits.
+    fn over(&self);
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Phase {
+    Open,
+    /// Lost, and being tried again.
+    Away,
+    /// Everything that waits is written, then it ends.
+    Closing,
+    Over,
+}
+
+/// What was received and not fetched yet.
+#[derive(Default)]
+pub(crate) struct Inbound {
+    queue: VecDeque<Item>,
+    weight: usize,
+    /// The driver reads nothing more until somebody fetches.
+    pub(crate) paused: bool,
+    /// Nobody will fetch anything any more.
+    pub(crate) abandoned: bool,
+    /// The listener knows already.
+    told: bool,
+    waker: Option<Waker>,
+    listener: Option<Arc<dyn Listener>>,
+}
+
+/// What waits to be sent.
+#[derive(Default)]
+pub(crate) struct Outbound {
+    pub(crate) outbox: Outbox,
+    /// A message was written outside the driver since it last ran; further ones wait for it, so that
+    /// those of one moment go together.
+    pub(crate) written_directly: bool,
+    /// What the peer has and misses; only with [`Overflow::Thin`].
+    thinning: Option<Box<Thinning>>,
+    /// Messages are being dropped, until the queue is half empty.
+    dropping: bool,
+    /// Those who wait for room, or for everything to be written.
+    waiters: Vec<Waker>,
+}
+
+pub(crate) struct State {
+    pub(crate) phase: Phase,
+    pub(crate) inbound: Inbound,
+    pub(crate) outbound: Outbound,
+    /// Set by others for the driver: end it at once, and why.
+    pub(crate) verdict: Option<CloseReason>,
+    /// Where a sender may write by itself.
+    pub(crate) stream: Option<Arc<TcpStream>>,
+    pub(crate) ends: Ends,
+    pub(crate) header: Option<Header>,
+    pub(crate) stats: PortStats,
+    pub(crate) closed: Option<Closed>,
+    pub(crate) driver: Option<Waker>,
+}
+
+/// What became of a message for somebody who is not waited for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Pushed {
+    Taken,
+    /// Not taken; what it would have left behind is told later.
+    Dropped,
+    /// Its queue is full, and it is disconnected for that.
+    Overflowed,
+}
+
+/// One connection.
+pub(crate) struct Link {
+    state: Mutex<State>,
+    pub(crate) options: Arc<Options>,
+}
+
+/// Both ends of a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Ends {
+    pub(crate) local: SocketAddr,
+    pub(crate) peer: SocketAddr,
+}
+
+impl Link {
+    pub(crate) fn new(options: Arc<Options>, ends: Ends) -> Self {
+        let mut outbound = Outbound::default();
+        outbound.greet(&options);
+        Self {
+            state: Mutex::new(State {
+                phase: Phase::Open,
+                inbound: Inbound::default(),
+                outbound,
+                verdict: None,
+                stream: None,
+                ends,
+                header: None,
+                stats: PortStats::default(),
+                closed: None,
+                driver: None,
+            }),
+            options,
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing in here panics half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what is next for the reader, many at once: they end up in `batch`, which is empty.
+    pub(crate) fn poll_fetch(
+        &self,
+        cx: &mut Context<'_>,
+        batch: &mut VecDeque<Item>,
+    ) -> Poll<bool> {
+        let mut state = self.lock();
+        if self.fetch_all(&mut state, batch) {
+            return Poll::Ready(true);
+        }
+        if state.phase == Phase::Over {
+            return Poll::Ready(false);
+        }
+        let waker = &mut state.inbound.waker;
+        if !waker.as_ref().is_some_and(|it| it.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// The same without waiting.
+    pub(crate) fn try_fetch(&self, batch: &mut VecDeque<Item>) -> bool {
+        self.fetch_all(&mut self.lock(), batch)
+    }
+
+    fn fetch_all(&self, state: &mut State, batch: &mut VecDeque<Item>) -> bool {
+        let inbound = &mut state.inbound;
+        if inbound.queue.is_empty() {
+            return false;
+        }
+        std::mem::swap(&mut inbound.queue, batch);
+        inbound.weight = 0;
+        self.resume(state);
+        true
+    }
+
+    /// Takes at most `most` for a listener. Whether more waits, and whether the connection is over.
+    pub(crate) fn fetch_some(&self, most: usize, batch: &mut VecDeque<Item>) -> (bool, bool) {
+        let mut state = self.lock();
+        let inbound = &mut state.inbound;
+        let taken = most.min(inbound.queue.len());
+        for item in inbound.queue.drain(..taken) {
+            inbound.weight = inbound.weight.saturating_sub(item.weight());
+            batch.push_back(item);
+        }
+        let more = !inbound.queue.is_empty();
+        inbound.told = more;
+        let over = !more && state.phase == Phase::Over;
+        self.resume(&mut state);
+        (more, over)
+    }
+
+    fn resume(&self, state: &mut State) {
+        if state.inbound.paused && state.inbound.weight < self.options.receive_limit {
+            state.inbound.paused = false;
+            wake(&state.driver);
+        }
+    }
+
+    /// Adds what was read from so many octets; empties `staged`. What `after` says of the queue.
+    pub(crate) fn deliver<R>(
+        &self,
+        octets: usize,
+        tally: &mut Tally,
+        staged: &mut Vec<Item>,
+        after: impl FnOnce(&Inbound) -> R,
+    ) -> R {
+        let mut state = self.lock();
+        let stats = &mut state.stats;
+        stats.octets_received += octets as u64;
+        stats.messages_received += tally.messages;
+        stats.discards += tally.discards;
+        stats.octets_discarded += tally.octets_discarded;
+        if let Some(header) = tally.header.take() {
+            state.header = Some(header);
+        }
+        let inbound = &mut state.inbound;
+        if inbound.abandoned {
+            staged.clear();
+        }
+        let news = !staged.is_empty();
+        if news {
+            inbound.queue.extend(staged.drain(..));
+            inbound.weight += tally.weight;
+            inbound.paused = inbound.weight >= self.options.receive_limit;
+        }
+        let result = after(&state.inbound);
+        if news {
+            Self::tell(state);
+        }
+        result
+    }
+
+    /// Wakes the reader, with the lock given back first.
+    fn tell(mut state: MutexGuard<'_, State>) {
+        let inbound = &mut state.inbound;
+        let waker = inbound.waker.take();
+        let listener = match inbound.told {
+            true => None,
+            false => inbound.listener.clone(),
+        };
+        inbound.told |= listener.is_some();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        if let Some(listener) = listener {
+            listener.ready();
+        }
+    }
+
+    /// Has a listener told from now on, also of what waits already.
+    pub(crate) fn set_listener(&self, listener: Arc<dyn Listener>) {
+        let mut state = self.lock();
+        let over = state.phase == Phase::Over;
+        state.inbound.listener = Some(listener.clone());
+        state.inbound.told = false;
+        Self::tell(state);
+        if over {
+            listener.over();
+        }
+    }
+
+    /// Takes a message for whoever sends without waiting.
+    pub(crate) fn push(
+        &self,
+        encoded: &Encoded,
+        message: &Message<'_>,
+    ) -> Result<Pushed, SendError> {
+        let mut state = self.lock();
+        state.check()?;
+        let limit = self.options.send_limit;
+        let full = !state.outbound.has_room(encoded.octets().len(), limit);
+        match self.options.overflow {
+            Overflow::Disconnect if full => {
+                state.verdict = Some(CloseReason::Overflow { limit });
+                state.outbound.outbox.clear();
+                wake(&state.driver);
+                return Ok(Pushed::Overflowed);
+            }
+            Overflow::Disconnect => {}
+            Overflow::Thin => {
+                let outbound = &mut state.outbound;
+                let thinning = outbound.thinning.get_or_insert_default();
+                if full || outbound.dropping {
+                    outbound.dropping = true;
+                    if !thinning.dropped(message) {
+                        state.stats.messages_dropped += 1;
+                        return Ok(Pushed::Dropped);
+                    }
+                } else {
+                    thinning.passed(message);
+                }
+            }
+        }
+        state.enqueue(encoded);
+        Ok(Pushed::Taken)
+    }
+
+    /// Takes a message if there is room for it.
+    pub(crate) fn try_send(&self, encoded: &Encoded) -> Result<(), SendError> {
+        let mut state = self.lock();
+        state.check()?;
+        let limit = self.options.send_limit;
+        if !state.outbound.has_room(encoded.octets().len(), limit) {
+            return Err(SendError::Full { limit });
+        }
+        state.enqueue(encoded);
+        Ok(())
+    }
+
+    /// Takes a message for which [`poll_room`](Self::poll_room) has found room.
+    pub(crate) fn send_ready(&self, encoded: &Encoded) -> Result<(), SendError> {
+        let mut state = self.lock();
+        state.check()?;
+        state.enqueue(encoded);
+        Ok(())
+    }
+
+    /// Waits for room for `octets` more.
+    pub(crate) fn poll_room(
+        &self,
+        cx: &mut Context<'_>,
+        octets: usize,
+    ) -> Poll<Result<(), SendError>> {
+        let mut state = self.lock();
+        state.check()?;
+        if state.outbound.has_room(octets, self.options.send_limit) {
+            return Poll::Ready(Ok(()));
+        }
+        state.outbound.wait(cx);
+        Poll::Pending
+    }
+
+    /// Waits until the system has taken everything.
+    pub(crate) fn poll_flushed(&self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let mut state = self.lock();
+        if let Some(closed) = &state.closed {
+            return Poll::Ready(Err(SendError::Closed(closed.clone())));
+        }
+        if state.outbound.outbox.is_empty() && state.verdict.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        state.outbound.wait(cx);
+        Poll::Pending
+    }
+
+    /// Waits until it is over.
+    pub(crate) fn poll_over(&self, cx: &mut Context<'_>) -> Poll<Closed> {
+        let mut state = self.lock();
+        if let Some(closed) = &state.closed
+            && state.phase == Phase::Over
+        {
+            return Poll::Ready(closed.clone());
+        }
+        state.outbound.wait(cx);
+        Poll::Pending
+    }
+
+    /// Sees to it that what waits is written and the connection ends. Nothing if it is ending.
+    pub(crate) fn begin_close(&self) {
+        let mut state = self.lock();
+        if matches!(state.phase, Phase::Open | Phase::Away) {
+            state.phase = Phase::Closing;
+            wake(&state.driver);
+        }
+    }
+
+    /// Nobody fetches any more: what comes is thrown away.
+    pub(crate) fn abandon_reading(&self) {
+        let mut state = self.lock();
+        let inbound = &mut state.inbound;
+        inbound.abandoned = true;
+        inbound.paused = false;
+        inbound.queue = VecDeque::new();
+        inbound.weight = 0;
+        wake(&state.driver);
+    }
+
+    /// The connection is lost and is going to be tried again: the next one begins from nothing.
+    pub(crate) fn lose(&self, closed: Closed) {
+        let mut state = self.lock();
+        if state.phase == Phase::Open {
+            state.phase = Phase::Away;
+        }
+        state.verdict = None;
+        state.header = None;
+        state.stream = None;
+        state.outbound.forget();
+        state.outbound.wake_all();
+        state.inbound.announce(Event::Disconnected(closed));
+        Self::tell(state);
+    }
+
+    /// It is back. Not if it has been closed in the meantime.
+    pub(crate) fn regain(&self, ends: Ends) -> bool {
+        let mut state = self.lock();
+        if state.phase != Phase::Away {
+            return false;
+        }
+        state.phase = Phase::Open;
+        state.ends = ends;
+        state.stats.reconnects += 1;
+        state.outbound.greet(&self.options);
+        state.outbound.wake_all();
+        state
+            .inbound
+            .announce(Event::Reconnected { peer: ends.peer });
+        Self::tell(state);
+        true
+    }
+
+    /// Waits until somebody wants it closed.
+    pub(crate) fn poll_closing(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        state.driver = Some(cx.waker().clone());
+        match state.phase {
+            Phase::Open | Phase::Away => Poll::Pending,
+            Phase::Closing | Phase::Over => Poll::Ready(()),
+        }
+    }
+
+    /// The connection is over.
+    pub(crate) fn end(&self, closed: Closed) {
+        let mut state = self.lock();
+        state.inbound.announce(Event::Disconnected(closed.clone()));
+        state.phase = Phase::Over;
+        state.stream = None;
+        state.driver = None;
+        state.closed = Some(closed);
+        state.outbound.forget();
+        state.outbound.wake_all();
+        let listener = state.inbound.listener.clone();
+        Self::tell(state);
+        if let Some(listener) = listener {
+            listener.over();
+        }
+    }
+}
+
+impl State {
+    /// Whether anything can be sent.
+    fn check(&self) -> Result<(), SendError> {
+        if let Some(reason) = &self.verdict {
+            return Err(SendError::Closed(Closed {
+                reason: reason.clone(),
+                incomplete: None,
+            }));
+        }
+        match self.phase {
+            Phase::Open => Ok(()),
+            Phase::Away => Err(SendError::NotConnected),
+            Phase::Closing | Phase::Over => {
+                Err(SendError::Closed(self.closed.clone().unwrap_or(Closed {
+                    reason: CloseReason::Local,
+                    incomplete: None,
+                })))
+            }
+        }
+    }
+
+    /// Whether nothing will be received any more.
+    pub(crate) fn is_drained(&self) -> bool {
+        let messages = |item: &Item| !matches!(item, Item::Other(_));
+        self.phase == Phase::Over && !self.inbound.queue.iter().any(messages)
+    }
+
+    fn enqueue(&mut self, encoded: &Encoded) {
+        self.stats.messages_sent += 1;
+        let outbound = &mut self.outbound;
+        let mut written = 0;
+        if outbound.outbox.is_empty()
+            && !outbound.written_directly
+            && let Some(stream) = &self.stream
+        {
+            outbound.written_directly = true;
+            // What cannot be written now, for whatever reason, is left to the driver.
+            written = stream.try_write(encoded.octets()).unwrap_or(0);
+            self.stats.octets_sent += written as u64;
+            wake(&self.driver);
+        } else if outbound.outbox.is_empty() {
+            wake(&self.driver);
+        }
+        if written < encoded.octets().len() {
+            outbound.outbox.push(encoded, written);
+        }
+    }
+
+    /// After something was written: tells what a peer missed, and those who wait.
+    pub(crate) fn written(&mut self, limit: usize) {
+        let outbound = &mut self.outbound;
+        if outbound.outbox.len() <= limit / 2 {
+            if std::mem::take(&mut outbound.dropping)
+                && let Some(thinning) = &mut outbound.thinning
+            {
+                let (outbox, stats) = (&mut outbound.outbox, &mut self.stats);
+                thinning.settle(|message| {
+                    if let Some(encoded) = Encoded::new(&message) {
+                        outbox.push(&encoded, 0);
+                        stats.messages_restored += 1;
+                    }
+                });
+            }
+            outbound.wake_all();
+        }
+    }
+}
+
+impl Inbound {
+    fn announce(&mut self, event: Event) {
+        if !self.abandoned {
+            let item = Item::Other(Box::new(event));
+            self.weight += item.weight();
+            self.queue.push_back(item);
+        }
+    }
+
+    /// How many octets may be read now; each of them may become a message of its own.
+    pub(crate) fn room(&self, limit: usize, at_most: usize) -> Option<usize> {
+        if self.paused {
+            return None;
+        }
+        let items = limit.saturating_sub(self.weight) / size_of::<Item>();
+        Some(items.clamp(LEAST_READ.min(at_most), at_most))
+    }
+}
+
+impl Outbound {
+    /// The header lines, first of all.
+    fn greet(&mut self, options: &Options) {
+        if let Some(header) = &options.header {
+            self.outbox.push_octets(&header.to_bytes());
+        }
+    }
+
+    fn forget(&mut self) {
+        self.outbox.clear();
+        self.thinning = None;
+        self.dropping = false;
+    }
+
+    /// A message that is longer than the limit goes into an empty queue.
+    fn has_room(&self, octets: usize, limit: usize) -> bool {
+        self.outbox.is_empty() || self.outbox.len().saturating_add(octets) <= limit
+    }
+
+    fn wait(&mut self, cx: &Context<'_>) {
+        if !self.waiters.iter().any(|it| it.will_wake(cx.waker())) {
+            self.waiters.push(cx.waker().clone());
+        }
+    }
+
+    fn wake_all(&mut self) {
+        for waker in self.waiters.drain(..) {
+            waker.wake();
+        }
+    }
+}
+
+fn wake(waker: &Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake_by_ref();
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,48 @@
+//! What became of a message for all clients.
+
+use crate::client::Client;
+
+/// What became of a message for all clients, client by client.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct SendReport {
+    pub(crate) reached: usize,
+    pub(crate) troubles: Vec<(Client, Trouble)>,
+    pub(crate) undefined: bool,
+}
+
+/// Why a client is not sent a message.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Trouble {
+    /// Its queue is full ([`Overflow::Thin`](crate::Overflow::Thin)).
+    #[error("it does not keep up, and misses the message")]
+    Dropped,
+    /// Its queue is full, and it is disconnected for that
+    /// ([`Overflow::Disconnect`](crate::Overflow::Disconnect)).
+    #[error("it does not keep up, and is disconnected")]
+    Overflowed,
+    /// It is gone.
+    #[error("it is gone")]
+    Closed,
+}
+
+impl SendReport {
+    /// How many clients are sent the message.
+    #[must_use]
+    pub const fn reached(&self) -> usize {
+        self.reached
+    }
+
+    /// The clients that are not, and why.
+    #[must_use]
+    pub fn troubles(&self) -> &[(Client, Trouble)] {
+        &self.troubles
+    }
+
+    /// Whether the message is one that is never sent to anybody: F4, F5, F9, FD.
+    #[must_use]
+    pub const fn is_undefined(&self) -> bool {
+        self.undefined
+    }
+}
