@@ -20,8 +20,8 @@ use tokio::time::sleep;
 
 use crate::address::{AddressError, LOOPBACK, ListenAddress, ListenHost};
 use crate::allow::AllowList;
-use crate::codec::DiscardReport;
 use crate::client::{Client, ClientId, Member};
+use crate::codec::DiscardReport;
 use crate::driver;
 use crate::error::{BindError, Closed};
 use crate::event::Event;
