@@ -4,6 +4,7 @@
 
 mod address;
 mod allow;
+pub mod blocking;
 mod client;
 mod codec;
 mod connect;
@@ -16,6 +17,7 @@ mod options;
 mod outbox;
 mod port;
 mod reader;
+mod refusal;
 mod report;
 mod server;
 mod stats;
@@ -38,6 +40,7 @@ pub use netmidi_message as message;
 pub use netmidi_message::Dialect;
 pub use options::{AtEnd, Options, Overflow, SysEx};
 pub use port::{Pending, ReceiveHalf, SendHalf, SocketPort};
+pub use refusal::Refusal;
 pub use report::{SendReport, Trouble};
 pub use server::{PortServer, ServerBuilder, ServerClosed, ServerEvent, ServerHandle, ServerStats};
 pub use stats::PortStats;

@@ -294,7 +294,7 @@ async fn a_closed_server_says_so() {
 
 #[tokio::test]
 async fn lists_and_limits_refuse_before_anything_is_read() {
-    let server = PortServer::builder()
+    let mut server = PortServer::builder()
         .allow("192.0.2.0/24".parse::<IpNet>().unwrap())
         .bind()
         .await
@@ -302,6 +302,15 @@ async fn lists_and_limits_refuse_before_anything_is_read() {
     let mut stranger = TcpStream::connect(server.local_addr()).await.unwrap();
     let end = within(stranger.read(&mut [0; 1])).await;
     assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    let event = within(server.next_event()).await.unwrap();
+    let ServerEvent::Refused { address, refusal } = event else {
+        panic!("{event:?}");
+    };
+    assert_eq!(address, stranger.local_addr().unwrap());
+    assert_eq!(
+        refusal.to_string(),
+        "its address is in none of the networks that are allowed"
+    );
     assert_eq!(server.stats().refused_address, 1);
     assert_eq!(server.stats().accepted, 0);
 
