@@ -289,7 +289,7 @@ impl Owed {
         if selected.is_incomplete() {
             return;
         }
-        let is_own = |it: &Parameter| it.channel == channel && it.selected == selected;
+        let is_own = |it: &Parameter| it.channel == channel && it.selected.is(&selected);
         let older = self.parameters.iter().rposition(is_own);
         let later = older.map_or(0, |place| place + 1);
         // It must not overtake what may be about the same parameter.
@@ -311,6 +311,7 @@ impl Owed {
                 down: 0,
             },
         };
+        parameter.selected = selected;
         parameter.before_reset = false;
         parameter.change(control, value);
         if self.parameters.len() >= MAX_PARAMETERS {
@@ -518,7 +519,7 @@ impl<S: FnMut(Message<'_>)> Say<'_, S> {
     fn parameter(&mut self, parameter: &Parameter) {
         let (channel, wanted) = (parameter.channel, parameter.selected);
         let now = self.client.selection(channel).selected();
-        if now != wanted && !(now.is_nothing() && wanted.is_nothing()) {
+        if !now.is(&wanted) {
             wanted.select(|control, value| self.control(channel, control, value));
         }
         self.pair(channel, Controller::DATA_ENTRY.to_u7(), parameter.data);
