@@ -318,8 +318,9 @@ impl Link {
                 let thinning = outbound
                     .thinning
                     .get_or_insert_with(|| Box::new(Thinning::new()));
-                if full || outbound.dropping {
-                    outbound.dropping = true;
+                // What is owed comes before anything else.
+                outbound.dropping = full || (outbound.dropping && thinning.owes());
+                if outbound.dropping {
                     if !thinning.dropped(message) {
                         state.stats.messages_dropped += 1;
                         return Ok(Pushed::Dropped);

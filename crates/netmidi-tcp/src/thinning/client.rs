@@ -20,6 +20,7 @@ const CHANNELS: usize = 16;
 
 /// What everything that ends a note or lets go a pedal comes to, if all that a client can hold is
 /// ended singly; and an all sound off for each channel. A system reset takes the place of others.
+#[cfg(test)]
 pub(super) const MAX_ENDS_OCTETS: usize =
     3 * CHANNELS * (KEYS * MAX_STACKED as usize + PEDALS.len() + 1);
 

@@ -16,16 +16,21 @@ const RESET_PAIRS: [(Controller, U7); 2] = [
 ];
 
 /// Controllers that have no last value of their own: bank, data, numbers of parameters, modes.
+#[cfg(test)]
 const SPECIAL: usize = 2 + 8 + 7;
 /// What one channel can be owed, parameters left out: modes, bank, program and bank, the selected
 /// parameters, controllers, wheel, pressure, pressures.
+#[cfg(test)]
 const CHANNEL_OCTETS: usize =
     5 * 3 + 2 * 3 + 2 + 2 * 3 + 5 * 3 + (128 - SPECIAL) * 3 + 3 + 2 + 128 * 3;
 /// A parameter: its selection, both halves of its data, presses.
+#[cfg(test)]
 const PARAMETER_OCTETS: usize = 3 * (3 + 2 + MAX_PRESSES as usize);
 /// Reset, song, stop, song position, start or continue.
+#[cfg(test)]
 const SYSTEM_OCTETS: usize = 1 + 2 + 1 + 3 + 1;
 /// What [`Owed::tell`] comes to at most.
+#[cfg(test)]
 pub(super) const MAX_OCTETS: usize =
     16 * CHANNEL_OCTETS + MAX_PARAMETERS * PARAMETER_OCTETS + SYSTEM_OCTETS;
 
