@@ -55,8 +55,8 @@ impl ServerHandle {
 
     /// Sends a message to all clients, without waiting.
     ///
-    /// Each client has a queue of its own ([`Options::send_limit`]); what becomes of one that is full
-    /// says [`Options::overflow`]. No client makes another wait. Yield to the runtime between many
+    /// Each client has a queue of its own ([`Options::send_limit`](crate::Options::send_limit)); what becomes of one that is full
+    /// says [`Options::overflow`](crate::Options::overflow). No client makes another wait. Yield to the runtime between many
     /// messages, so that they can be written.
     pub fn send<'m>(&self, message: impl Into<Message<'m>>) -> SendReport {
         let message = message.into();

@@ -182,7 +182,7 @@ impl PortServer {
     }
 
     /// Closes the server and all of its clients: what was sent to them goes out, and each has
-    /// [`Options::close_timeout`] to take it. Ports that were accepted stay open.
+    /// [`Options::close_timeout`](crate::Options::close_timeout) to take it. Ports that were accepted stay open.
     pub async fn close(self) {
         let desk = &self.handle.desk;
         desk.begin_close();
