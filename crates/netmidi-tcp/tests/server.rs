@@ -443,3 +443,37 @@ async fn a_name_stands_for_all_of_its_addresses() {
         .unwrap();
     assert!(both.addresses().len() >= 2);
 }
+
+#[tokio::test]
+async fn who_plays_and_leaves_is_heard_to_the_end_though_nothing_can_be_sent_to_it() {
+    const COUNT: usize = 2_000;
+    let options = plain().receive_limit(4096);
+    let mut server = PortServer::builder().options(options).bind().await.unwrap();
+    let mut peer = TcpStream::connect(server.local_addr()).await.unwrap();
+    let connected = within(server.next_event()).await.unwrap();
+    let ServerEvent::Connected { client } = connected else {
+        panic!("{connected:?}");
+    };
+    let octets: Vec<u8> = (0..COUNT).flat_map(|it| note(it).to_vec()).collect();
+    within(peer.write_all(&octets)).await.unwrap();
+    drop(peer);
+    // Most of it waits in the system while we find out that nobody reads any more.
+    let lost = loop {
+        match client.send(&note(0)) {
+            Ok(result) => result.unwrap(),
+            Err(error) => break error,
+        }
+        sleep(Duration::from_millis(20)).await;
+    };
+    assert!(lost.to_string().contains("reset"), "{lost}");
+    assert_eq!(server.send(&note(0)).reached(), 0);
+    for number in 0..COUNT {
+        assert_eq!(within(server.receive()).await.unwrap().1, note(number));
+    }
+    let end = within(server.next_event()).await.unwrap();
+    let ServerEvent::Disconnected { closed, .. } = &end else {
+        panic!("{end:?}");
+    };
+    assert!(matches!(closed.reason, CloseReason::Reset), "{closed}");
+    assert_eq!(closed.incomplete, None);
+}
