@@ -29,6 +29,7 @@ pub(crate) struct Member {
     pub(crate) id: ClientId,
     pub(crate) link: Arc<Link>,
     greeted: AtomicBool,
+    gone: AtomicBool,
 }
 
 impl Member {
@@ -37,6 +38,7 @@ impl Member {
             id,
             link,
             greeted: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
         }
     }
 
@@ -55,6 +57,15 @@ impl Member {
             Ok(Pushed::Overflowed) => Err(Trouble::Overflowed),
             Err(_) => Err(Trouble::Closed),
         }
+    }
+
+    /// Nothing can be sent to it any more.
+    pub(crate) fn set_gone(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
     }
 
     /// Whether it is told of for the first time.

@@ -136,7 +136,7 @@ impl<'a> Driver<'a> {
                 *waker = Some(cx.waker().clone());
             }
             state.outbound.written_directly = false;
-            if let Some(reason) = state.verdict.take() {
+            if let Some(reason) = state.verdict.clone() {
                 return Poll::Ready(reason);
             }
             (
@@ -146,6 +146,10 @@ impl<'a> Driver<'a> {
                     .room(self.link.options.receive_limit, READ_AT_ONCE),
             )
         };
+        if room.is_none() {
+            // What the peer sends is not read at the moment: that is no silence of its own.
+            self.last_heard = Instant::now();
+        }
         let mut reads = 0;
         let mut read_all = false;
         while let Some(at_most) = room {
@@ -336,6 +340,9 @@ impl<'a> Driver<'a> {
             ready!(timer.as_mut().poll(cx));
             match due {
                 Due::Closing | Due::Ending => return Poll::Ready(CloseReason::Local),
+                Due::Idle if self.link.lock().inbound.paused => {
+                    timer.as_mut().reset(Instant::now() + after);
+                }
                 Due::Idle if self.last_heard.elapsed() >= after => {
                     return Poll::Ready(CloseReason::Idle { after });
                 }

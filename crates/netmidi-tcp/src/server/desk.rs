@@ -160,26 +160,43 @@ impl Desk {
         Ok(Transport::Tcp(Arc::new(stream)))
     }
 
-    /// Somebody is connected.
-    fn join(self: &Arc<Self>, ends: Ends) -> Arc<Link> {
+    /// Somebody is connected. Not if the server has been closed in the meantime.
+    fn join(self: &Arc<Self>, ends: Ends) -> Option<Arc<Link>> {
         let link = Arc::new(Link::new(self.policy.options.clone(), ends));
         let mut state = self.lock();
+        if state.closing {
+            return None;
+        }
         state.stats.accepted += 1;
         let id = ClientId(state.next_id);
         state.next_id += 1;
         state
             .arrivals
             .push_back(Arc::new(Member::new(id, link.clone())));
-        if state.closing {
-            link.begin_close();
-        }
         let receiver = state.receiver.take();
         let accepters = std::mem::take(&mut state.accepters);
         drop(state);
         for waker in receiver.into_iter().chain(accepters) {
             waker.wake();
         }
-        link
+        Some(link)
+    }
+
+    /// A connection is over. Where nobody asks for clients, those that have left are not kept.
+    fn sweep(&self) {
+        let arrivals = self.lock().arrivals.clone();
+        if arrivals.len() <= self.policy.max_clients {
+            return;
+        }
+        let over = |member: &&Arc<Member>| member.link.lock().closed.is_some();
+        if let Some(oldest) = arrivals.iter().find(over) {
+            let mut state = self.lock();
+            let before = state.arrivals.len();
+            state.arrivals.retain(|it| it.id != oldest.id);
+            if state.arrivals.len() < before {
+                state.stats.unheard += 1;
+            }
+        }
     }
 
     /// Takes in those whom nobody has accepted for himself.
@@ -213,7 +230,10 @@ impl Desk {
             everybody, members, ..
         } = &mut *state;
         let all = everybody
-            .get_or_insert_with(|| members.values().cloned().collect())
+            .get_or_insert_with(|| {
+                let here = members.values().filter(|member| !member.is_gone());
+                here.cloned().collect()
+            })
             .clone();
         drop(state);
         self.listen_to(claimed);
@@ -221,16 +241,18 @@ impl Desk {
     }
 
     /// A member's connection is over.
-    fn left(&self, id: ClientId) {
+    fn left(&self, member: &Member) {
+        member.set_gone();
+        let id = member.id;
         let mut state = self.lock();
         if state.members.contains_key(&id) {
+            state.everybody = None;
             state.departed.push_back(id);
             // A server that only sends never asks. Those who wait to be heard have a bound, too.
             if state.departed.len() > self.policy.max_clients
                 && let Some(oldest) = state.departed.pop_front()
                 && state.members.remove(&oldest).is_some()
             {
-                state.everybody = None;
                 state.ready.retain(|it| it.id != oldest);
                 state.stats.unheard += 1;
             }
@@ -250,7 +272,7 @@ impl Desk {
             if let Some(member) = state.ready.pop_front() {
                 return Poll::Ready(Some(member));
             }
-            if state.closing && state.connected == 0 && state.members.is_empty() {
+            if state.closing && state.members.is_empty() {
                 return Poll::Ready(None);
             }
             let waker = &mut state.receiver;
@@ -351,16 +373,7 @@ struct Place(Arc<Desk>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.connected -= 1;
-        let waker = match state.closing {
-            true => state.receiver.take(),
-            false => None,
-        };
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.0.lock().connected -= 1;
     }
 }
 
@@ -375,8 +388,10 @@ async fn serve(place: Place, stream: TcpStream, ends: Ends) {
             return Desk::refuse(state, ends.peer, refusal);
         }
     };
-    let link = server.join(ends);
-    driver::run(link, transport, None).await;
+    if let Some(link) = server.join(ends) {
+        driver::run(link, transport, None).await;
+        server.sweep();
+    }
 }
 
 /// Where a client reports that something waits.
@@ -401,7 +416,7 @@ impl Listener for Reporter {
 
     fn over(&self) {
         if let (Some(server), Some(member)) = (self.server.upgrade(), self.member.upgrade()) {
-            server.left(member.id);
+            server.left(&member);
         }
     }
 }

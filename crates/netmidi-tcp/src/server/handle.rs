@@ -14,7 +14,7 @@ use crate::outbox::Encoded;
 use crate::port::SocketPort;
 use crate::report::{SendReport, Trouble};
 
-/// Sends to the clients of a [`PortServer`] and asks about them, from anywhere.
+/// Sends to the clients of a [`PortServer`](crate::PortServer) and asks about them, from anywhere.
 #[derive(Clone)]
 pub struct ServerHandle {
     pub(super) desk: Arc<Desk>,
