@@ -41,17 +41,41 @@ thread_local! {
 }
 
 /// Serves a connection until it ends for good.
-pub(crate) async fn run(link: Arc<Link>, transport: Transport, redial: Option<Redial>) {
-    let mut transport = transport;
+pub(crate) fn run(
+    link: Arc<Link>,
+    transport: Transport,
+    redial: Option<Redial>,
+) -> impl Future<Output = ()> {
+    // From now on: a runtime that is being shut down drops tasks that never ran.
+    let served = Served(link);
+    async move { serve(&served.0, transport, redial).await }
+}
+
+/// Sees to it that a port ends with the task that serves it: nobody must wait for what is not there
+/// any more.
+struct Served(Arc<Link>);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if self.0.lock().phase != Phase::Over {
+            self.0.end(Closed {
+                reason: CloseReason::Shutdown,
+                incomplete: None,
+            });
+        }
+    }
+}
+
+async fn serve(link: &Arc<Link>, mut transport: Transport, redial: Option<Redial>) {
     loop {
-        let closed = Driver::new(&link, transport).serve().await;
+        let closed = Driver::new(link, transport).serve().await;
         let closing = link.lock().phase == Phase::Closing;
         let Some(redial) = redial.as_ref().filter(|_| !closing) else {
             link.end(closed);
             return;
         };
         link.lose(closed);
-        match redial.again(&link).await {
+        match redial.again(link).await {
             Some(next) => transport = next,
             // Closed in the meantime.
             None => {

@@ -77,7 +77,7 @@ impl Desk {
             policy,
             state: Mutex::default(),
         });
-        let accept = |listener| tokio::spawn(accept_all(listener, Arc::downgrade(&desk)));
+        let accept = |listener| tokio::spawn(accept_all(listener, Door(Arc::downgrade(&desk))));
         let tasks: Vec<_> = listeners.into_iter().map(accept).collect();
         desk.lock().tasks = tasks;
         desk
@@ -421,11 +421,25 @@ impl Listener for Reporter {
     }
 }
 
+/// What somebody comes in by. Without one nobody comes any more, and the server is closed: also where
+/// a runtime that is shut down takes it away.
+struct Door(Weak<Desk>);
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        if let Some(server) = self.0.upgrade()
+            && !server.lock().closing
+        {
+            server.begin_close();
+        }
+    }
+}
+
 /// Takes every connection, until the server is gone.
-async fn accept_all(listener: TcpListener, server: Weak<Desk>) {
+async fn accept_all(listener: TcpListener, door: Door) {
     loop {
         match listener.accept().await {
-            Ok((stream, address)) => match server.upgrade() {
+            Ok((stream, address)) => match door.0.upgrade() {
                 Some(server) => server.admit(stream, address),
                 None => return,
             },
@@ -433,7 +447,7 @@ async fn accept_all(listener: TcpListener, server: Weak<Desk>) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 tracing::warn!(%error, "no connection can be accepted at the moment");
-                if let Some(server) = server.upgrade() {
+                if let Some(server) = door.0.upgrade() {
                     server.lock().stats.accept_errors += 1;
                 }
                 sleep(ACCEPT_PAUSE).await;
