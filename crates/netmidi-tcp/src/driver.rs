@@ -23,6 +23,9 @@ use crate::transport::Transport;
 
 /// Octets that are read with one call.
 const READ_AT_ONCE: usize = 64 << 10;
+/// So many times as long as a close may take it is waited for somebody to receive what a peer sent
+/// before it left.
+const PATIENCE: u32 = 10;
 /// So many reads follow one another before others have their turn.
 const READS_IN_A_ROW: usize = 8;
 
@@ -96,6 +99,8 @@ enum Due {
     Closing,
     /// Writing is broken: that reading ends, too.
     Ending,
+    /// The same where nothing is read because nobody fetches.
+    Unheard,
 }
 
 struct Driver<'a> {
@@ -114,6 +119,8 @@ struct Driver<'a> {
     finished: bool,
     /// Nothing can be written any more.
     broken: bool,
+    /// And there is more to read than anybody has fetched.
+    unheard: bool,
 }
 
 impl<'a> Driver<'a> {
@@ -130,6 +137,7 @@ impl<'a> Driver<'a> {
             unflushed: false,
             finished: false,
             broken: false,
+            unheard: false,
         }
     }
 
@@ -208,12 +216,14 @@ impl<'a> Driver<'a> {
             self.link.lock().break_writing(reason);
         }
         if self.broken {
-            return match phase {
-                Phase::Closing => Poll::Ready(CloseReason::Local),
-                _ if read_all => self.poll_timer(cx, phase),
-                // Goes on when there is room, or has just been woken.
-                _ => Poll::Pending,
-            };
+            if phase == Phase::Closing {
+                return Poll::Ready(CloseReason::Local);
+            }
+            self.unheard = !read_all;
+            if reads > 0 {
+                self.timer = None;
+            }
+            return self.poll_timer(cx, phase);
         }
         if phase == Phase::Closing
             && let Poll::Ready(Err(_)) = self.poll_finish(cx)
@@ -349,6 +359,11 @@ impl<'a> Driver<'a> {
     fn poll_timer(&mut self, cx: &mut Context<'_>, phase: Phase) -> Poll<CloseReason> {
         let options = &self.link.options;
         let (due, after, since) = match (phase, options.idle_timeout) {
+            _ if self.unheard => (
+                Due::Unheard,
+                options.close_timeout.saturating_mul(PATIENCE),
+                Instant::now(),
+            ),
             _ if self.broken => (Due::Ending, options.close_timeout, Instant::now()),
             (Phase::Closing, _) => (Due::Closing, options.close_timeout, Instant::now()),
             (_, Some(after)) => (Due::Idle, after, self.last_heard),
@@ -363,7 +378,7 @@ impl<'a> Driver<'a> {
         loop {
             ready!(timer.as_mut().poll(cx));
             match due {
-                Due::Closing | Due::Ending => return Poll::Ready(CloseReason::Local),
+                Due::Closing | Due::Ending | Due::Unheard => return Poll::Ready(CloseReason::Local),
                 Due::Idle if self.link.lock().inbound.paused => {
                     timer.as_mut().reset(Instant::now() + after);
                 }

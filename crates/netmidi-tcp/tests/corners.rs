@@ -6,11 +6,20 @@
     reason = "a panic is a failed test"
 )]
 
+use std::io::ErrorKind;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::StreamExt;
 use netmidi_message::{Message, MessageBuf};
-use netmidi_tcp::{CloseReason, PortServer, SendError, connect};
-use tokio::time::timeout;
+use netmidi_tcp::{
+    Backoff, CloseReason, Connector, Event, Options, PortServer, SendError, ServerEvent,
+    SocketPort, connect,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep, timeout};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -35,7 +44,7 @@ fn ports_end_with_the_runtime_that_serves_them() {
         let theirs = server.accept().await.unwrap();
         let port = connect(server.local_addr()).await.unwrap();
         while server.clients().is_empty() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            sleep(Duration::from_millis(1)).await;
         }
         drop(accepted);
         (server, port, theirs)
@@ -48,7 +57,7 @@ fn ports_end_with_the_runtime_that_serves_them() {
         let handle = server.handle();
         let waiting = tokio::spawn(async move { handle.accept().await.is_err() });
         let receiving = tokio::spawn(async move { while server.receive().await.is_some() {} });
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        sleep(Duration::from_millis(20)).await;
         served.shutdown_background();
         assert!(within(port.receive()).await.is_none());
         assert!(port.closed());
@@ -64,4 +73,87 @@ fn ports_end_with_the_runtime_that_serves_them() {
         within(receiving).await.unwrap();
         assert!(within(waiting).await.unwrap());
     });
+}
+
+fn flood() -> Vec<u8> {
+    [0x90, 60, 100, 0x90, 60, 0].repeat(500_000)
+}
+
+/// Writes until the peer's system and ours take no more.
+async fn write_all_there_is_room_for(stream: &TcpStream, octets: &[u8]) -> usize {
+    let mut written = 0;
+    loop {
+        match timeout(Duration::from_millis(200), stream.writable()).await {
+            Ok(ready) => ready.unwrap(),
+            Err(_) => return written,
+        }
+        match stream.try_write(&octets[written % 6..]) {
+            Ok(count) => written += count,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_is_gone_and_that_nobody_hears_does_not_keep_its_place() {
+    let options = Options::new()
+        .receive_limit(4096)
+        .close_timeout(Duration::from_millis(50));
+    let server = PortServer::builder()
+        .options(options)
+        .max_clients(1)
+        .bind()
+        .await
+        .unwrap();
+    // It sends and leaves; the server only sends.
+    for _ in 0..2 {
+        let loud = TcpStream::connect(server.local_addr()).await.unwrap();
+        write_all_there_is_room_for(&loud, &flood()).await;
+        drop(loud);
+        within(async {
+            while !server.clients().is_empty() {
+                let _ = server.send(&parse(&[0xF8]));
+                sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+    let stats = server.stats();
+    assert_eq!((stats.accepted, stats.refused_full), (2, 0), "{stats:?}");
+}
+
+#[tokio::test]
+async fn a_port_that_only_sends_comes_back() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = Connector::new()
+        .options(
+            Options::new()
+                .receive_limit(4096)
+                .close_timeout(Duration::from_millis(50)),
+        )
+        .reconnect(Backoff {
+            first: Duration::from_millis(10),
+            longest: Duration::from_millis(50),
+        })
+        .connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
+    let (loud, _) = listener.accept().await.unwrap();
+    write_all_there_is_room_for(&loud, &flood()).await;
+    drop(loud);
+    let back = async {
+        loop {
+            let _ = port.try_send(&parse(&[0xF8]));
+            if let Ok(back) = timeout(Duration::from_millis(5), listener.accept()).await {
+                break back.unwrap().0;
+            }
+        }
+    };
+    let mut back = within(back).await;
+    while port.try_send(&parse(&[0xFA])).is_err() {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let mut octet = [0];
+    within(back.read_exact(&mut octet)).await.unwrap();
+    assert_eq!(octet, [0xFA]);
 }
