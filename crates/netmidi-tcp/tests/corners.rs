@@ -157,3 +157,19 @@ async fn a_port_that_only_sends_comes_back() {
     within(back.read_exact(&mut octet)).await.unwrap();
     assert_eq!(octet, [0xFA]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everybody_who_is_refused_is_told_of() {
+    let mut server = PortServer::builder().max_clients(0).bind().await.unwrap();
+    let address = server.local_addr();
+    let begun = Instant::now();
+    let mut rounds = 0;
+    while begun.elapsed() < Duration::from_millis(500) {
+        let coming = tokio::spawn(async move { TcpStream::connect(address).await });
+        let event = within(server.next_event()).await.unwrap();
+        assert!(matches!(event, ServerEvent::Refused { .. }), "{event:?}");
+        let _ = coming.await.unwrap();
+        rounds += 1;
+    }
+    assert!(rounds > 10);
+}

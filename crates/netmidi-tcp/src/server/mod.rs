@@ -216,12 +216,21 @@ impl PortServer {
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<ServerEvent>> {
         loop {
-            let refused = self.handle.desk.next_refusal();
-            if let Some((address, refusal)) = refused {
-                return Poll::Ready(Some(ServerEvent::Refused { address, refusal }));
+            let refused = |desk: &Desk| {
+                let (address, refusal) = desk.next_refusal()?;
+                Some(ServerEvent::Refused { address, refusal })
+            };
+            if let Some(event) = refused(&self.handle.desk) {
+                return Poll::Ready(Some(event));
             }
-            let Some((client, item)) = ready!(self.poll_item(cx)) else {
-                return Poll::Ready(None);
+            let (client, item) = match self.poll_item(cx) {
+                Poll::Ready(Some(heard)) => heard,
+                Poll::Ready(None) => return Poll::Ready(None),
+                // Somebody may have been refused before it was known who waits.
+                Poll::Pending => match refused(&self.handle.desk) {
+                    Some(event) => return Poll::Ready(Some(event)),
+                    None => return Poll::Pending,
+                },
             };
             let event = match item.map(Item::into_event) {
                 None => ServerEvent::Connected { client },
