@@ -173,3 +173,64 @@ async fn everybody_who_is_refused_is_told_of() {
     }
     assert!(rounds > 10);
 }
+
+/// A port, and what it is connected to.
+async fn pair(options: Options) -> (SocketPort, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let connector = Connector::new().options(options);
+    let port = connector.connect(listener.local_addr().unwrap());
+    let (port, accepted) = tokio::join!(port, listener.accept());
+    (port.unwrap(), accepted.unwrap().0)
+}
+
+#[tokio::test]
+async fn what_nobody_will_receive_is_thrown_away() {
+    let (port, mut peer) = pair(Options::new().receive_limit(4096)).await;
+    let (receiver, sender) = port.split();
+    drop(receiver);
+    let write = async {
+        peer.write_all(&flood()).await.unwrap();
+        peer.write_all(&flood()).await.unwrap();
+    };
+    within(write).await;
+    // It is still sent to, and notices that it leaves.
+    sender.send(&parse(&[0xF8])).await.unwrap();
+    let mut octet = [0];
+    within(peer.read_exact(&mut octet)).await.unwrap();
+    drop(peer);
+    within(async {
+        while sender.try_send(&parse(&[0xF8])).is_ok() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_port_that_is_dropped_hears_its_peer_out() {
+    let (port, mut peer) = pair(Options::new().receive_limit(4096)).await;
+    write_all_there_is_room_for(&peer, &flood()).await;
+    port.send(&parse(&[0x90, 1, 2])).await.unwrap();
+    drop(port);
+    within(peer.write_all(&flood())).await.unwrap();
+    peer.shutdown().await.unwrap();
+    let mut octets = Vec::new();
+    within(peer.read_to_end(&mut octets)).await.unwrap();
+    assert_eq!(octets, [0x90, 1, 2]);
+
+    // So does a server.
+    let server = PortServer::builder()
+        .options(Options::new().receive_limit(4096))
+        .bind()
+        .await
+        .unwrap();
+    let mut peer = TcpStream::connect(server.local_addr()).await.unwrap();
+    write_all_there_is_room_for(&peer, &flood()).await;
+    assert_eq!(server.send(&parse(&[0x90, 1, 2])).reached(), 1);
+    drop(server);
+    within(peer.write_all(&flood())).await.unwrap();
+    peer.shutdown().await.unwrap();
+    let mut octets = Vec::new();
+    within(peer.read_to_end(&mut octets)).await.unwrap();
+    assert_eq!(octets, [0x90, 1, 2]);
+}

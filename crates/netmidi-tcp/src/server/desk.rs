@@ -368,6 +368,16 @@ impl Desk {
     }
 }
 
+impl Desk {
+    /// Nobody will fetch anything any more.
+    pub(super) fn abandon_reading(&self) {
+        let members: Vec<_> = self.lock().members.values().cloned().collect();
+        for member in members {
+            member.link.abandon_reading();
+        }
+    }
+}
+
 /// A connection's place among the [`ServerBuilder::max_clients`].
 struct Place(Arc<Desk>);
 

@@ -187,11 +187,8 @@ impl PortServer {
         let desk = &self.handle.desk;
         desk.begin_close();
         desk.stop_listening().await;
-        let all = desk.everybody();
-        for member in &*all {
-            member.link.abandon_reading();
-        }
-        for member in &*all {
+        desk.abandon_reading();
+        for member in &*desk.everybody() {
             poll_fn(|cx| member.link.poll_over(cx)).await;
         }
     }
@@ -291,6 +288,7 @@ impl Drop for PortServer {
     /// Closes the server; clients are told in the background.
     fn drop(&mut self) {
         self.handle.desk.begin_close();
+        self.handle.desk.abandon_reading();
     }
 }
 
