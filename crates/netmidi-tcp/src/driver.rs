@@ -117,6 +117,8 @@ struct Driver<'a> {
     unflushed: bool,
     /// The peer has been told that nothing more comes.
     finished: bool,
+    /// The peer has told us so, after we began to close.
+    peer_finished: bool,
     /// Nothing can be written any more.
     broken: bool,
     /// And there is more to read than anybody has fetched.
@@ -136,6 +138,7 @@ impl<'a> Driver<'a> {
             timer: None,
             unflushed: false,
             finished: false,
+            peer_finished: false,
             broken: false,
             unheard: false,
         }
@@ -182,16 +185,24 @@ impl<'a> Driver<'a> {
             // What the peer sends is not read at the moment: that is no silence of its own.
             self.last_heard = Instant::now();
         }
+        if self.peer_finished {
+            room = None;
+        }
         let mut reads = 0;
         let mut read_all = false;
         while let Some(at_most) = room {
             match self.poll_read(cx, at_most) {
                 Poll::Ready(Ok(next)) => room = next,
                 Poll::Ready(Err(reason)) => {
-                    return Poll::Ready(match phase {
-                        Phase::Closing => CloseReason::Local,
-                        _ => reason,
-                    });
+                    match (phase, reason) {
+                        // It may still read: what was sent to it goes out first.
+                        (Phase::Closing, CloseReason::Peer) => {
+                            self.peer_finished = true;
+                            break;
+                        }
+                        (Phase::Closing, _) => return Poll::Ready(CloseReason::Local),
+                        (_, reason) => return Poll::Ready(reason),
+                    }
                 }
                 Poll::Pending => {
                     read_all = true;
@@ -226,7 +237,8 @@ impl<'a> Driver<'a> {
             return self.poll_timer(cx, phase);
         }
         if phase == Phase::Closing
-            && let Poll::Ready(Err(_)) = self.poll_finish(cx)
+            && let Poll::Ready(result) = self.poll_finish(cx)
+            && (result.is_err() || self.peer_finished)
         {
             return Poll::Ready(CloseReason::Local);
         }

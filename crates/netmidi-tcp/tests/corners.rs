@@ -234,3 +234,19 @@ async fn a_port_that_is_dropped_hears_its_peer_out() {
     within(peer.read_to_end(&mut octets)).await.unwrap();
     assert_eq!(octets, [0x90, 1, 2]);
 }
+
+#[tokio::test]
+async fn what_was_sent_before_close_goes_to_a_peer_that_has_finished() {
+    let (port, mut peer) = pair(Options::new()).await;
+    let sysex = parse(&[&[0xF0][..], &vec![1; 16 << 20], &[0xF7]].concat());
+    port.send(&sysex).await.unwrap();
+    let closing = tokio::spawn(port.close());
+    sleep(Duration::from_millis(20)).await;
+    peer.shutdown().await.unwrap();
+    sleep(Duration::from_millis(20)).await;
+    let mut octets = Vec::new();
+    within(peer.read_to_end(&mut octets)).await.unwrap();
+    assert_eq!(octets.len(), sysex.to_vec().len());
+    let closed = within(closing).await.unwrap();
+    assert!(matches!(closed.reason, CloseReason::Local), "{closed}");
+}
