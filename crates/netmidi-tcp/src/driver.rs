@@ -335,10 +335,11 @@ impl<'a> Driver<'a> {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => break,
             };
-            self.unflushed = true;
+            self.unflushed = self.transport.keeps_back();
             let State {
                 outbound, stats, ..
             } = &mut *state;
+            outbound.unflushed = self.unflushed;
             outbound.outbox.advance(written);
             stats.octets_sent += written as u64;
             state.written(self.link.options.send_limit);
@@ -348,6 +349,7 @@ impl<'a> Driver<'a> {
         if self.unflushed {
             ready!(self.transport.poll_flush(cx))?;
             self.unflushed = false;
+            self.link.lock().outbound.flushed();
         }
         match empty {
             true => Poll::Ready(Ok(())),

@@ -100,6 +100,8 @@ pub(crate) struct Outbound {
     /// A message was written outside the driver since it last ran; further ones wait for it, so that
     /// those of one moment go together.
     pub(crate) written_directly: bool,
+    /// What was written may still be in a buffer of the transport.
+    pub(crate) unflushed: bool,
     /// What the peer has and misses; only with [`Overflow::Thin`].
     thinning: Option<Box<Thinning>>,
     /// Messages are being dropped, until the queue is half empty.
@@ -378,10 +380,14 @@ impl Link {
         if let Some(closed) = &state.closed {
             return Poll::Ready(Err(SendError::Closed(closed.clone())));
         }
-        if state.broken.is_some() {
+        // What waited for a connection that is lost was not sent.
+        if state.broken.is_some() || state.phase == Phase::Away {
             state.check()?;
         }
-        if state.outbound.outbox.is_empty() && state.verdict.is_none() {
+        if state.outbound.outbox.is_empty()
+            && !state.outbound.unflushed
+            && state.verdict.is_none()
+        {
             return Poll::Ready(Ok(()));
         }
         state.outbound.wait(cx);
@@ -586,6 +592,7 @@ impl Outbound {
 
     fn forget(&mut self) {
         self.outbox.clear();
+        self.unflushed = false;
         self.thinning = None;
         self.dropping = false;
     }
@@ -599,6 +606,12 @@ impl Outbound {
         if !self.waiters.iter().any(|it| it.will_wake(cx.waker())) {
             self.waiters.push(cx.waker().clone());
         }
+    }
+
+    /// The transport keeps nothing back any more.
+    pub(crate) fn flushed(&mut self) {
+        self.unflushed = false;
+        self.wake_all();
     }
 
     fn wake_all(&mut self) {

@@ -147,7 +147,7 @@ impl SocketPort {
     /// Waits until the system has taken all that was sent.
     ///
     /// # Errors
-    /// When the connection is over.
+    /// When the connection is over, or lost.
     pub async fn flush(&self) -> Result<(), SendError> {
         self.sender.flush().await
     }

@@ -76,6 +76,14 @@ impl Transport {
         }
     }
 
+    /// Whether what was written has to be flushed.
+    pub(crate) const fn keeps_back(&self) -> bool {
+        match self {
+            Self::Tcp(_) => false,
+            Self::Other(_) => true,
+        }
+    }
+
     /// Sees to it that what was written is on its way.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {

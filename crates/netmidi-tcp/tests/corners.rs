@@ -250,3 +250,82 @@ async fn what_was_sent_before_close_goes_to_a_peer_that_has_finished() {
     let closed = within(closing).await.unwrap();
     assert!(matches!(closed.reason, CloseReason::Local), "{closed}");
 }
+
+#[tokio::test]
+async fn flush_does_not_say_that_what_was_lost_was_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = Connector::new()
+        .reconnect(Backoff::default())
+        .connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
+    let (peer, _) = listener.accept().await.unwrap();
+    let sysex = parse(&[&[0xF0][..], &vec![1; 16 << 20], &[0xF7]].concat());
+    port.send(&sysex).await.unwrap();
+    let (flushed, ()) = tokio::join!(within(port.flush()), async {
+        sleep(Duration::from_millis(20)).await;
+        drop(peer);
+    });
+    assert!(
+        matches!(flushed, Err(SendError::NotConnected)),
+        "{flushed:?}"
+    );
+}
+
+#[tokio::test]
+async fn flush_waits_for_what_a_stream_keeps_to_itself() {
+    /// Takes everything, and gives it on when it is flushed and may.
+    struct Hoarder {
+        inner: tokio::io::DuplexStream,
+        kept: Vec<u8>,
+    }
+    impl AsyncRead for Hoarder {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            Pin::new(&mut self.inner).poll_read(cx, buffer)
+        }
+    }
+    impl AsyncWrite for Hoarder {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            octets: &[u8],
+        ) -> Poll<std::io::Result<usize>> {
+            self.kept.extend_from_slice(octets);
+            Poll::Ready(Ok(octets.len()))
+        }
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            let Self { inner, kept } = &mut *self;
+            while !kept.is_empty() {
+                let count = std::task::ready!(Pin::new(&mut *inner).poll_write(cx, kept))?;
+                kept.drain(..count);
+            }
+            Poll::Ready(Ok(()))
+        }
+        fn poll_shutdown(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            std::task::ready!(self.as_mut().poll_flush(cx))?;
+            Pin::new(&mut self.inner).poll_shutdown(cx)
+        }
+    }
+    let (ours, mut peer) = tokio::io::duplex(4);
+    let nowhere = "127.0.0.1:9".parse().unwrap();
+    let hoarder = Hoarder {
+        inner: ours,
+        kept: Vec::new(),
+    };
+    let port = SocketPort::over(hoarder, nowhere, nowhere, Options::new());
+    for _ in 0..3 {
+        port.send(&parse(&[0x90, 1, 2])).await.unwrap();
+    }
+    let early = timeout(Duration::from_millis(50), port.flush()).await;
+    assert!(early.is_err(), "five octets are still on this side");
+    let mut octets = [0; 5];
+    within(peer.read_exact(&mut octets)).await.unwrap();
+    within(port.flush()).await.unwrap();
+}
