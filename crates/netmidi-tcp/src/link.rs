@@ -438,7 +438,8 @@ impl Link {
         state.stream = None;
         state.outbound.forget();
         state.outbound.wake_all();
-        state.inbound.announce(Event::Disconnected(closed));
+        let limit = self.options.receive_limit;
+        state.inbound.announce_loss(closed, limit);
         Self::tell(state);
     }
 
@@ -570,6 +571,22 @@ impl Inbound {
             self.weight += item.weight();
             self.queue.push_back(item);
         }
+    }
+
+    /// The connection is lost. Of those that came and went with nothing in between, while nobody
+    /// fetches and as much waits as may, only the last end is told.
+    fn announce_loss(&mut self, closed: Closed, limit: usize) {
+        if self.weight >= limit
+            && let [.., before, back] = self.queue.make_contiguous()
+            && let (Item::Other(before), Item::Other(back)) = (before, back)
+            && let (Event::Disconnected(end), Event::Reconnected { .. }) = (&mut **before, &**back)
+        {
+            *end = closed;
+            let back = self.queue.pop_back();
+            self.weight -= back.map_or(0, |item| item.weight());
+            return;
+        }
+        self.announce(Event::Disconnected(closed));
     }
 
     /// How many octets may be read now; each of them may become a message of its own.

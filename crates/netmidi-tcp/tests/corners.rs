@@ -329,3 +329,38 @@ async fn flush_waits_for_what_a_stream_keeps_to_itself() {
     within(peer.read_exact(&mut octets)).await.unwrap();
     within(port.flush()).await.unwrap();
 }
+
+#[tokio::test]
+async fn who_comes_and_goes_does_not_fill_a_port_that_only_sends() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut port = Connector::new()
+        .options(Options::new().receive_limit(4096))
+        .reconnect(Backoff {
+            first: Duration::from_micros(100),
+            longest: Duration::from_micros(100),
+        })
+        .connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
+    for _ in 0..300 {
+        drop(within(listener.accept()).await.unwrap());
+    }
+    let (mut peer, _) = within(listener.accept()).await.unwrap();
+    peer.write_all(&[0x90, 1, 2]).await.unwrap();
+    // The first ends and the last are told, in turn, and what came is received.
+    let mut away = false;
+    let mut ends = 0;
+    loop {
+        match within(port.next_event()).await.unwrap() {
+            Event::Disconnected(_) if !away => {
+                away = true;
+                ends += 1;
+            }
+            Event::Reconnected { .. } if away => away = false,
+            Event::Message(message) if !away => break assert_eq!(message, parse(&[0x90, 1, 2])),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((5..100).contains(&ends), "{ends}");
+    assert_eq!(port.stats().reconnects, 300);
+}
