@@ -282,7 +282,7 @@ impl Redial {
                     tracing::debug!(address = %self.address, %error, "not back yet")
                 }
             }
-            delay = (delay * 2).min(self.backoff.longest);
+            delay = delay.saturating_mul(2).min(self.backoff.longest);
         }
     }
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use netmidi_message::{DiscardReason, Sounding};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::codec::DiscardReport;
 use crate::connect::Redial;
@@ -372,19 +372,19 @@ impl<'a> Driver<'a> {
 
     fn poll_timer(&mut self, cx: &mut Context<'_>, phase: Phase) -> Poll<CloseReason> {
         let options = &self.link.options;
-        let (due, after, since) = match (phase, options.idle_timeout) {
+        let (due, after, waited) = match (phase, options.idle_timeout) {
             _ if self.unheard => (
                 Due::Unheard,
                 options.close_timeout.saturating_mul(PATIENCE),
-                Instant::now(),
+                Duration::ZERO,
             ),
-            _ if self.broken => (Due::Ending, options.close_timeout, Instant::now()),
-            (Phase::Closing, _) => (Due::Closing, options.close_timeout, Instant::now()),
-            (_, Some(after)) => (Due::Idle, after, self.last_heard),
+            _ if self.broken => (Due::Ending, options.close_timeout, Duration::ZERO),
+            (Phase::Closing, _) => (Due::Closing, options.close_timeout, Duration::ZERO),
+            (_, Some(after)) => (Due::Idle, after, self.last_heard.elapsed()),
             (_, None) => return Poll::Pending,
         };
         if self.timer.as_ref().is_none_or(|(what, _)| *what != due) {
-            self.timer = Some((due, Box::pin(sleep_until(since + after))));
+            self.timer = Some((due, Box::pin(sleep(after.saturating_sub(waited)))));
         }
         let Some((_, timer)) = &mut self.timer else {
             return Poll::Pending;
@@ -393,14 +393,12 @@ impl<'a> Driver<'a> {
             ready!(timer.as_mut().poll(cx));
             match due {
                 Due::Closing | Due::Ending | Due::Unheard => return Poll::Ready(CloseReason::Local),
-                Due::Idle if self.link.lock().inbound.paused => {
-                    timer.as_mut().reset(Instant::now() + after);
-                }
+                Due::Idle if self.link.lock().inbound.paused => timer.set(sleep(after)),
                 Due::Idle if self.last_heard.elapsed() >= after => {
                     return Poll::Ready(CloseReason::Idle { after });
                 }
                 // Something came in the meantime. The timer is not moved for every message.
-                Due::Idle => timer.as_mut().reset(self.last_heard + after),
+                Due::Idle => timer.set(sleep(after.saturating_sub(self.last_heard.elapsed()))),
             }
         }
     }
@@ -477,5 +475,5 @@ pub(crate) fn jittered(delay: Duration) -> Duration {
     // Seeded by the system, anew for each: those who lost the same server do not come back at once.
     let number = RandomState::new().hash_one(delay);
     let share = (number % 512) as u32;
-    delay * (768 + share) / 1024
+    delay.saturating_mul(768 + share) / 1024
 }

@@ -364,3 +364,35 @@ async fn who_comes_and_goes_does_not_fill_a_port_that_only_sends() {
     assert!((5..100).contains(&ends), "{ends}");
     assert_eq!(port.stats().reconnects, 300);
 }
+
+#[tokio::test]
+async fn times_without_end_are_allowed() {
+    let options = Options::new()
+        .idle_timeout(Duration::MAX)
+        .close_timeout(Duration::MAX)
+        .keepalive(Some(Duration::MAX));
+    let server = PortServer::builder()
+        .options(options.clone())
+        .bind()
+        .await
+        .unwrap();
+    let mut port = Connector::new()
+        .options(options)
+        .timeout(Duration::MAX)
+        .reconnect(Backoff {
+            first: Duration::MAX,
+            longest: Duration::MAX,
+        })
+        .connect(server.local_addr())
+        .await
+        .unwrap();
+    let mut theirs = within(server.accept()).await.unwrap();
+    port.send(&parse(&[0xF8])).await.unwrap();
+    assert_eq!(within(theirs.receive()).await, Some(parse(&[0xF8])));
+    let closed = within(theirs.close()).await;
+    assert!(matches!(closed.reason, CloseReason::Local), "{closed}");
+    let event = within(port.next_event()).await;
+    assert!(matches!(event, Some(Event::Disconnected(_))), "{event:?}");
+    let closed = within(port.close()).await;
+    assert!(matches!(closed.reason, CloseReason::Local), "{closed}");
+}
