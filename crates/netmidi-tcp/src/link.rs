@@ -230,7 +230,9 @@ impl Link {
     }
 
     fn resume(&self, state: &mut State) {
-        if state.inbound.paused && state.inbound.weight < self.options.receive_limit {
+        let inbound = &state.inbound;
+        let room = inbound.weight < self.options.receive_limit || inbound.queue.is_empty();
+        if inbound.paused && room {
             state.inbound.paused = false;
             wake(&state.driver);
         }

@@ -396,3 +396,15 @@ async fn times_without_end_are_allowed() {
     let closed = within(port.close()).await;
     assert!(matches!(closed.reason, CloseReason::Local), "{closed}");
 }
+
+#[tokio::test]
+async fn no_room_at_all_is_room_for_one_read() {
+    let (mut port, mut peer) = pair(Options::new().receive_limit(0).send_limit(0)).await;
+    for number in 0..5 {
+        peer.write_all(&[0x90, number, 1]).await.unwrap();
+        assert_eq!(
+            within(port.receive()).await,
+            Some(parse(&[0x90, number, 1]))
+        );
+    }
+}
