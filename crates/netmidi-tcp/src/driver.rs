@@ -392,7 +392,9 @@ impl<'a> Driver<'a> {
         loop {
             ready!(timer.as_mut().poll(cx));
             match due {
-                Due::Closing | Due::Ending | Due::Unheard => return Poll::Ready(CloseReason::Local),
+                Due::Closing | Due::Ending | Due::Unheard => {
+                    return Poll::Ready(CloseReason::Local);
+                }
                 Due::Idle if self.link.lock().inbound.paused => timer.set(sleep(after)),
                 Due::Idle if self.last_heard.elapsed() >= after => {
                     return Poll::Ready(CloseReason::Idle { after });

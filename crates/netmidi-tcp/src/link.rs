@@ -386,9 +386,7 @@ impl Link {
         if state.broken.is_some() || state.phase == Phase::Away {
             state.check()?;
         }
-        if state.outbound.outbox.is_empty()
-            && !state.outbound.unflushed
-            && state.verdict.is_none()
+        if state.outbound.outbox.is_empty() && !state.outbound.unflushed && state.verdict.is_none()
         {
             return Poll::Ready(Ok(()));
         }

@@ -259,8 +259,12 @@ impl Desk {
         }
     }
 
-    /// The next of whom something waits.
-    pub(super) fn poll_ready(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Option<Arc<Member>>> {
+    /// The next of whom something waits. Who only asks, without a context, does not take the place of
+    /// who waits.
+    pub(super) fn poll_ready(
+        self: &Arc<Self>,
+        cx: Option<&Context<'_>>,
+    ) -> Poll<Option<Arc<Member>>> {
         loop {
             let mut state = self.lock();
             if !state.arrivals.is_empty() {
@@ -276,7 +280,9 @@ impl Desk {
                 return Poll::Ready(None);
             }
             let waker = &mut state.receiver;
-            if !waker.as_ref().is_some_and(|it| it.will_wake(cx.waker())) {
+            if let Some(cx) = cx
+                && !waker.as_ref().is_some_and(|it| it.will_wake(cx.waker()))
+            {
                 *waker = Some(cx.waker().clone());
             }
             return Poll::Pending;

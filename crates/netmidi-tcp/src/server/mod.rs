@@ -11,7 +11,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use futures::Stream;
 use netmidi_message::{Message, MessageBuf};
@@ -144,8 +144,7 @@ impl PortServer {
 
     /// The next message, if one is there already.
     pub fn try_receive(&mut self) -> Option<(Client, MessageBuf)> {
-        let mut cx = Context::from_waker(Waker::noop());
-        match self.poll_receive_now(&mut cx) {
+        match self.poll_receive_now(None) {
             Poll::Ready(message) => message,
             Poll::Pending => None,
         }
@@ -195,12 +194,12 @@ impl PortServer {
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<(Client, MessageBuf)>> {
         let coop = ready!(tokio::task::coop::poll_proceed(cx));
-        let message = ready!(self.poll_receive_now(cx));
+        let message = ready!(self.poll_receive_now(Some(cx)));
         coop.made_progress();
         Poll::Ready(message)
     }
 
-    fn poll_receive_now(&mut self, cx: &mut Context<'_>) -> Poll<Option<(Client, MessageBuf)>> {
+    fn poll_receive_now(&mut self, cx: Option<&Context<'_>>) -> Poll<Option<(Client, MessageBuf)>> {
         loop {
             let Some((client, item)) = ready!(self.poll_item(cx)) else {
                 return Poll::Ready(None);
@@ -220,7 +219,7 @@ impl PortServer {
             if let Some(event) = refused(&self.handle.desk) {
                 return Poll::Ready(Some(event));
             }
-            let (client, item) = match self.poll_item(cx) {
+            let (client, item) = match self.poll_item(Some(cx)) {
                 Poll::Ready(Some(heard)) => heard,
                 Poll::Ready(None) => return Poll::Ready(None),
                 // Somebody may have been refused before it was known who waits.
@@ -244,7 +243,7 @@ impl PortServer {
     }
 
     /// The next of what any client sent; without an item it has just come.
-    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<(Client, Option<Item>)>> {
+    fn poll_item(&mut self, cx: Option<&Context<'_>>) -> Poll<Option<(Client, Option<Item>)>> {
         loop {
             if let Some(client) = &self.current
                 && let Some(item) = self.batch.pop_front()
