@@ -48,8 +48,7 @@ Usage: cargo xtask [--strict] COMMAND
   tshark [SEED]         tshark on 10,000 packets with journals of random sessions
   interop [SEED]        npm rtpmidi and pymidi with examples/server and examples/client, and
                         tshark on captures of both
-  mido [SEED]           Python's mido with the examples of netmidi-tcp: 10,000 messages in each
-                        direction of each connection, clients that come, go and are killed
+  mido [SEED]           Python's mido with the examples of netmidi-tcp, both ways round
   relay [SEED]          the two examples with a bad network between them
   veth [SEED]           the two examples as two hosts whose interfaces and addresses change
   discovery             avahi and we find each other, and play by name, in network namespaces
