@@ -9,7 +9,7 @@ use std::thread;
 
 use clap::Parser;
 use netmidi_message::{LineReader, MessageBuf};
-use netmidi_tcp::{Backoff, Connector, Event, SendHalf};
+use netmidi_tcp::{Backoff, Connector, Event, Header, SendHalf};
 use tokio::sync::mpsc;
 
 /// Connects to a server for MIDI over TCP, one of mido or of this crate.
@@ -63,12 +63,18 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
             Event::Silence(message) => println!("silenced: {message}"),
             Event::Disconnected(closed) => println!("disconnected: {closed}"),
             Event::Reconnected { peer } => println!("connected: {peer}"),
-            Event::Header(header) => println!("header: {header:?}"),
+            Event::Header(header) => show_header(&header),
             Event::Discarded(report) => println!("discarded: {report}"),
             other => println!("{other:?}"),
         }
     }
     Ok(())
+}
+
+fn show_header(header: &Header) {
+    for (name, value) in header.iter() {
+        println!("header: {name}: {value}");
+    }
 }
 
 async fn send_lines(sender: SendHalf, mut lines: mpsc::Receiver<MessageBuf>) {

@@ -11,9 +11,10 @@ use std::time::Duration;
 use netmidi_message::{DiscardReason, Sounding};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::codec::DiscardReport;
 use crate::connect::Redial;
 use crate::error::{CloseReason, Closed, Incomplete};
-use crate::event::{Event, Report};
+use crate::event::Event;
 use crate::link::{Item, Link, Phase, State};
 use crate::options::AtEnd;
 use crate::outbox::PIECES;
@@ -360,7 +361,7 @@ impl Tally {
                         _ => *overlong = Some(Incomplete::new(discarded.bytes)),
                     }
                 }
-                let event = Event::Discarded(Report::from(discarded));
+                let event = Event::Discarded(DiscardReport::from(discarded));
                 self.stage(Item::Other(Box::new(event)), staged);
             }
         }

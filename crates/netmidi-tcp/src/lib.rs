@@ -5,6 +5,7 @@
 mod address;
 mod allow;
 mod client;
+mod codec;
 mod connect;
 mod driver;
 mod error;
@@ -25,12 +26,13 @@ mod transport;
 
 pub use address::{Address, AddressError, ListenAddress};
 pub use client::{Client, ClientId};
+pub use codec::{DiscardReport, Incoming, MidiCodec};
 pub use connect::{Backoff, Connector, connect};
 pub use error::{
     BindError, CloseReason, Closed, ConnectError, Incomplete, ReceiveTimeout, SendError,
 };
-pub use event::{Event, Report};
-pub use header::Header;
+pub use event::Event;
+pub use header::{Header, HeaderError, MAX_HEADER_LINES, MAX_HEADER_OCTETS};
 pub use ipnet::IpNet;
 pub use netmidi_message as message;
 pub use netmidi_message::Dialect;

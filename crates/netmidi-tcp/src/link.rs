@@ -315,7 +315,9 @@ impl Link {
             Overflow::Disconnect => {}
             Overflow::Thin => {
                 let outbound = &mut state.outbound;
-                let thinning = outbound.thinning.get_or_insert_default();
+                let thinning = outbound
+                    .thinning
+                    .get_or_insert_with(|| Box::new(Thinning::new()));
                 if full || outbound.dropping {
                     outbound.dropping = true;
                     if !thinning.dropped(message) {

@@ -21,9 +21,10 @@ use tokio::time::sleep;
 use crate::address::{AddressError, LOOPBACK, ListenAddress, ListenHost};
 use crate::allow::AllowList;
 use crate::client::{Client, ClientId, Member};
+use crate::codec::DiscardReport;
 use crate::driver;
 use crate::error::{BindError, Closed};
-use crate::event::{Event, Report};
+use crate::event::Event;
 use crate::header::Header;
 use crate::link::{Ends, Item, Link, Pushed};
 use crate::options::Options;
@@ -153,13 +154,11 @@ impl ServerBuilder {
             #[cfg(feature = "tls")]
             handshake_timeout: self.handshake_timeout,
         });
-        let tasks = listeners
-            .into_iter()
-            .map(|listener| tokio::spawn(accept_all(listener, Arc::downgrade(&shared))))
-            .collect();
+        let accept = |listener| tokio::spawn(accept_all(listener, Arc::downgrade(&shared)));
+        let tasks: Vec<_> = listeners.into_iter().map(accept).collect();
+        shared.lock().tasks = tasks;
         Ok(PortServer {
             handle: ServerHandle { shared },
-            tasks,
             batch: VecDeque::new(),
             current: None,
         })
@@ -339,6 +338,8 @@ struct State {
     connected: usize,
     next_id: u64,
     closing: bool,
+    /// Those that accept, each with its listener.
+    tasks: Vec<JoinHandle<()>>,
     receiver: Option<Waker>,
     accepters: Vec<Waker>,
     stats: ServerStats,
@@ -519,7 +520,12 @@ impl Shared {
     }
 
     fn begin_close(self: &Arc<Self>) {
-        self.lock().closing = true;
+        let mut state = self.lock();
+        state.closing = true;
+        for task in &state.tasks {
+            task.abort();
+        }
+        drop(state);
         for member in &*self.everybody() {
             member.link.begin_close();
         }
@@ -635,7 +641,7 @@ pub enum ServerEvent {
         /// From whom.
         client: Client,
         /// Which, and why.
-        report: Report,
+        report: DiscardReport,
     },
     /// A client is gone; everything that it sent has been handed out.
     Disconnected {
@@ -677,7 +683,6 @@ pub enum ServerEvent {
 /// messages in each. What is not fetched makes only its own client wait.
 pub struct PortServer {
     handle: ServerHandle,
-    tasks: Vec<JoinHandle<()>>,
     batch: VecDeque<Item>,
     current: Option<Client>,
 }
@@ -819,22 +824,21 @@ impl PortServer {
 
     /// Closes the server and all of its clients: what was sent to them goes out, and each has
     /// [`Options::close_timeout`] to take it. Ports that were accepted stay open.
-    pub async fn close(mut self) {
-        self.stop();
-        let all = self.handle.shared.everybody();
+    pub async fn close(self) {
+        let shared = &self.handle.shared;
+        shared.begin_close();
+        let tasks = std::mem::take(&mut shared.lock().tasks);
+        for task in tasks {
+            // Its listener is closed then.
+            let _ = task.await;
+        }
+        let all = shared.everybody();
         for member in &*all {
             member.link.abandon_reading();
         }
         for member in &*all {
             poll_fn(|cx| member.link.poll_over(cx)).await;
         }
-    }
-
-    fn stop(&mut self) {
-        for task in self.tasks.drain(..) {
-            task.abort();
-        }
-        self.handle.shared.begin_close();
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<(Client, MessageBuf)>> {
@@ -952,6 +956,12 @@ impl ServerHandle {
         self.shared.lock().stats
     }
 
+    /// Closes the server: clients are told in the background, and its streams end. Ports that were
+    /// accepted stay open.
+    pub fn close(&self) {
+        self.shared.begin_close();
+    }
+
     /// Waits until the systems of all clients have taken what was sent to them, or they are gone.
     pub async fn flush(&self) {
         for member in &*self.shared.everybody() {
@@ -975,7 +985,7 @@ impl Stream for PortServer {
 impl Drop for PortServer {
     /// Closes the server; clients are told in the background.
     fn drop(&mut self) {
-        self.stop();
+        self.handle.shared.begin_close();
     }
 }
 

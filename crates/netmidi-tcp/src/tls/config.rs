@@ -213,14 +213,14 @@ impl Pem<'_> {
             });
         }
         for certificate in &certificates {
-            if let Err(error) = webpki::EndEntityCert::try_from(certificate) {
-                // Certificates of version 1 are fit to be trusted, though not to be shown.
-                if webpki::anchor_from_trusted_cert(certificate).is_err() {
-                    return Err(TlsConfigError::Damaged {
-                        place: self.place.to_owned(),
-                        reason: format!("a certificate in it cannot be read ({error})"),
-                    });
-                }
+            // Certificates of version 1 are fit to be trusted, though not to be shown.
+            if webpki::EndEntityCert::try_from(certificate).is_err()
+                && webpki::anchor_from_trusted_cert(certificate).is_err()
+            {
+                return Err(TlsConfigError::Damaged {
+                    place: self.place.to_owned(),
+                    reason: "a certificate in it cannot be read".to_owned(),
+                });
             }
         }
         Ok(certificates)
@@ -240,7 +240,14 @@ impl Pem<'_> {
     fn damaged(self, error: &pem::Error) -> TlsConfigError {
         TlsConfigError::Damaged {
             place: self.place.to_owned(),
-            reason: error.to_string(),
+            reason: match error {
+                pem::Error::MissingSectionEnd { .. } => "its line `-----END` is missing".to_owned(),
+                pem::Error::IllegalSectionStart { .. } => {
+                    "its line `-----BEGIN` has no five hyphens at its end".to_owned()
+                }
+                pem::Error::Base64Decode(_) => "a section in it is not base64".to_owned(),
+                other => other.to_string(),
+            },
         }
     }
 }

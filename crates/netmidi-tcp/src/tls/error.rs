@@ -411,6 +411,8 @@ impl TlsError {
                 PeerIncompatible::ServerDoesNotSupportTls12Or13
                 | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
                 | PeerIncompatible::SupportedVersionsExtensionRequired
+                // It came with TLS 1.2, and the library looks for it before it looks at the version.
+                | PeerIncompatible::SignatureAlgorithmsExtensionRequired
                 | PeerIncompatible::Tls12NotOffered
                 | PeerIncompatible::Tls12NotOfferedOrEnabled => Self::NoCommonVersion { peer },
                 PeerIncompatible::NoCipherSuitesInCommon

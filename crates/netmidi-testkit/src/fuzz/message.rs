@@ -153,7 +153,7 @@ pub fn message_stream(data: &[u8]) {
     }
 }
 
-fn configured<B: SysExBuffer>(
+pub(super) fn configured<B: SysExBuffer>(
     parser: StreamParser<B>,
     dialect: Dialect,
     limit: usize,
