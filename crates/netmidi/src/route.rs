@@ -664,7 +664,7 @@ impl<R: Routing + fmt::Debug> fmt::Debug for Router<R> {
 
 /// Two sessions with the same peer, by two ports or address families. Devices that all have the SSRC of
 /// their maker's example still have names of their own.
-fn is_same(one: &Peer, other: &Peer) -> bool {
+pub(crate) fn is_same(one: &Peer, other: &Peer) -> bool {
     one.id == other.id || (one.ssrc == other.ssrc && one.name == other.name)
 }
 
