@@ -1,4 +1,4 @@
-//! What both examples print and read, and how they are stopped.
+//! What the examples print and read, and how they are stopped.
 
 use std::future::pending;
 use std::io::{self, Write};
@@ -90,7 +90,7 @@ pub(crate) fn show(
 }
 
 /// A peer's name is its own choice: nothing in it may play tricks with the terminal.
-fn name(peer: &Peer) -> String {
+pub(crate) fn name(peer: &Peer) -> String {
     let is_trick = |c: char| {
         c.is_control()
             || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')

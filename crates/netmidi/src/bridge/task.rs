@@ -528,18 +528,21 @@ impl Task {
             _ => {}
         }
         let now = Instant::now();
-        let verdict = self.memory.judge(from, &message, now);
-        if verdict.circle {
-            self.events.tell(BridgeEvent::Circle {
-                member: member(),
-                dropped: verdict.drop,
-            });
-        }
-        if verdict.returned {
-            self.stats.returned += 1;
-        }
-        if verdict.drop && !self.router.is_release(from, &message) {
-            return;
+        // What ends something that its player holds is his own.
+        if !self.router.is_release(from, &message) {
+            let verdict = self.memory.judge(from, &message, now);
+            if verdict.circle {
+                self.events.tell(BridgeEvent::Circle {
+                    member: member(),
+                    dropped: verdict.drop,
+                });
+            }
+            if verdict.returned {
+                self.stats.returned += 1;
+            }
+            if verdict.drop {
+                return;
+            }
         }
         let before = self.router.stats().forwarded;
         let Self {
