@@ -251,6 +251,8 @@ impl Driver {
         match to {
             Recipient::One(id) => send_one(id),
             Recipient::All => connected.iter().for_each(|id| send_one(*id)),
+            #[cfg(feature = "tcp")]
+            Recipient::Several(ids) => ids.iter().for_each(|id| send_one(*id)),
             Recipient::AllBut(but) => {
                 connected
                     .iter()

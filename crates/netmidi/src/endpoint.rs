@@ -493,6 +493,17 @@ impl Handle {
         )
     }
 
+    /// Sends a message to these peers, as far as they are connected.
+    #[cfg(feature = "tcp")]
+    pub(crate) fn send_to(
+        &self,
+        to: Box<[ParticipantId]>,
+        message: Message<'_>,
+    ) -> Result<(), SendError> {
+        let now = self.clock.now();
+        self.shared.send(now, None, Recipient::Several(to), message)
+    }
+
     /// Waits until all that was sent to these peers before has gone out in packets, or they are gone:
     /// for those who send a lot, which [`send`](Self::send) never makes wait. What is scheduled for
     /// later ([`send_at`](Self::send_at)) is waited for, too.

@@ -526,6 +526,16 @@ impl<R: Routing> Router<R> {
         self.put_targets(from, targets);
     }
 
+    /// A message that was taken for a receiver found no room after all.
+    #[cfg(feature = "tcp")]
+    pub(crate) fn not_taken(&mut self, to: R::Id, message: &Message<'_>) {
+        self.stats.forwarded -= 1;
+        self.stats.not_sent += 1;
+        if let Effect::Release(item) = Effect::of(message) {
+            self.owed.insert((to, item));
+        }
+    }
+
     /// Whether there are releases to be tried again.
     pub(crate) fn owes(&self) -> bool {
         !self.owed.is_empty()

@@ -59,11 +59,14 @@ pub(crate) struct NewInvitation {
 }
 
 /// Who a message is for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Recipient {
     One(ParticipantId),
     All,
     AllBut(ParticipantId),
+    /// Those of these who are connected.
+    #[cfg(feature = "tcp")]
+    Several(Box<[ParticipantId]>),
 }
 
 #[derive(Debug)]

@@ -174,8 +174,10 @@ impl Task {
                 handle: endpoint.handle(),
                 rtp: Vec::new(),
                 tcp: BTreeMap::new(),
+                together: Vec::new(),
                 to_rtp: 0,
                 to_tcp: 0,
+                rtp_not_sent: 0,
                 too_slow: 0,
             },
             endpoint,
@@ -288,8 +290,8 @@ impl Task {
                 self.outlets.rtp.retain(|id| *id != peer.id);
                 self.left(MemberId::Rtp(peer.id));
             }
-            Event::NotSent { .. } => self.stats.rtp_not_sent += 1,
-            Event::NotSentUntold { count } => self.stats.rtp_not_sent += count,
+            Event::NotSent { .. } => self.outlets.rtp_not_sent += 1,
+            Event::NotSentUntold { count } => self.outlets.rtp_not_sent += count,
             _ => {}
         }
         self.events.tell(BridgeEvent::Rtp(event));
@@ -548,7 +550,29 @@ impl Task {
         let Self {
             router, outlets, ..
         } = self;
-        router.forward(from, message, &mut |to, message| outlets.send(to, message));
+        // Of several RTP peers all get one copy.
+        let mut together = std::mem::take(&mut outlets.together);
+        router.forward(from, message, &mut |to, it| match to {
+            MemberId::Rtp(id) if is_identical(&it, &message) => {
+                together.push(id);
+                true
+            }
+            _ => outlets.send(to, it),
+        });
+        if !together.is_empty() {
+            match outlets.handle.send_to(together.as_slice().into(), message) {
+                Ok(()) => outlets.to_rtp += together.len() as u64,
+                Err(SendError::Backlog { .. }) => {
+                    outlets.rtp_not_sent += together.len() as u64;
+                    for id in &together {
+                        router.not_taken(MemberId::Rtp(*id), &message);
+                    }
+                }
+                Err(SendError::Closed | SendError::NotConnected { .. }) => {}
+            }
+            together.clear();
+        }
+        outlets.together = together;
         // What nobody heard cannot come back.
         if self.router.stats().forwarded > before {
             self.memory.remember(from, &message, now);
@@ -572,6 +596,7 @@ impl Task {
             to_rtp: self.outlets.to_rtp,
             to_tcp: self.outlets.to_tcp,
             held_by_others: routes.held_by_others,
+            rtp_not_sent: self.outlets.rtp_not_sent,
             tcp_too_slow: self.outlets.too_slow,
             tcp_slowed_down: self.events.slowed.load(Ordering::Relaxed) as u64,
             events_missed: self.events.missed_in_all,
@@ -622,6 +647,12 @@ impl Server {
     }
 }
 
+/// Whether it is the message itself that is passed on, not what stands for it. For those that are long
+/// nothing else ever does.
+fn is_identical(it: &Message<'_>, message: &Message<'_>) -> bool {
+    matches!(it, Message::SysEx(_)) || it == message
+}
+
 /// Octets of a message that it takes to pass it on.
 fn message_len(event: &TcpEvent) -> usize {
     match event {
@@ -637,8 +668,11 @@ struct Outlets {
     handle: Handle,
     rtp: Vec<ParticipantId>,
     tcp: BTreeMap<TcpId, TcpOutlet>,
+    /// The RTP peers that one message goes to, while it is passed on.
+    together: Vec<ParticipantId>,
     to_rtp: u64,
     to_tcp: u64,
+    rtp_not_sent: u64,
     too_slow: u64,
 }
 
@@ -661,7 +695,10 @@ impl Outlets {
         match to {
             MemberId::Rtp(id) => match self.handle.send(id, message) {
                 Ok(()) => self.to_rtp += 1,
-                Err(SendError::Backlog { .. }) => return false,
+                Err(SendError::Backlog { .. }) => {
+                    self.rtp_not_sent += 1;
+                    return false;
+                }
                 Err(SendError::Closed | SendError::NotConnected { .. }) => {}
             },
             MemberId::Tcp(id) => {
