@@ -13,7 +13,7 @@ use crate::child::{Feed, Program, Read};
 use crate::interop::{COUNT, LOCALHOST, read_hex, same, texts};
 use crate::list;
 use crate::peers::{
-    Host, SOON, build, free_even_port, install_npm_peer, install_pymidi, node, start_client,
+    Host, SOON, build, free_even_port, install_npm_peer, install_python_peers, node, start_client,
 };
 use crate::stage::{Stop, Verdict, need, root};
 
@@ -52,7 +52,7 @@ pub(crate) fn check_capture(seed: u32) -> Verdict {
 /// pymidi as participant: it reports every note and controller, in order, and who came and went.
 pub(crate) fn check_pymidi(seed: u32) -> Verdict {
     let place = build()?;
-    let python = install_pymidi(&place)?;
+    let python = install_python_peers(&place)?;
     println!("seed {seed}, {PYMIDI_COUNT} messages");
     let port = free_even_port()?;
     let mut peer = Command::new(python);

@@ -21,6 +21,7 @@ mod netns;
 mod nostd;
 mod peers;
 mod relay;
+mod socket_ports;
 mod sounding;
 mod stage;
 mod test;
@@ -47,6 +48,8 @@ Usage: cargo xtask [--strict] COMMAND
   tshark [SEED]         tshark on 10,000 packets with journals of random sessions
   interop [SEED]        npm rtpmidi and pymidi with examples/server and examples/client, and
                         tshark on captures of both
+  mido [SEED]           Python's mido with the examples of netmidi-tcp: 10,000 messages in each
+                        direction of each connection, clients that come, go and are killed
   relay [SEED]          the two examples with a bad network between them
   veth [SEED]           the two examples as two hosts whose interfaces and addresses change
   discovery             avahi and we find each other, and play by name, in network namespaces
@@ -97,6 +100,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
                 fuzz::check(&fuzz::targets()?, fuzz::CI_SECONDS)
             }));
             all.extend(interop(interop::new_seed()));
+            all.push(mido(interop::new_seed()));
             all.push(relay(interop::new_seed()));
             all.push(veth(interop::new_seed()));
             all.push(discovery());
@@ -118,6 +122,8 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["discovery"] => vec![discovery()],
         ["interop"] => interop(interop::new_seed()),
         ["interop", seed] => interop(number(seed)?),
+        ["mido"] => vec![mido(interop::new_seed())],
+        ["mido", seed] => vec![mido(number(seed)?)],
         ["relay"] => vec![relay(interop::new_seed())],
         ["relay", seed] => vec![relay(number(seed)?)],
         ["veth"] => vec![veth(interop::new_seed())],
@@ -172,6 +178,10 @@ fn interop(seed: u32) -> Vec<Stage> {
             inviting::check_capture(seed)
         }),
     ]
+}
+
+fn mido(seed: u32) -> Stage {
+    Stage::new("mido", move || socket_ports::check(seed))
 }
 
 fn relay(seed: u32) -> Stage {
@@ -256,6 +266,7 @@ mod tests {
             &["fuzz", "x"],
             &["discovery", "x"],
             &["interop", "x"],
+            &["mido", "x"],
             &["relay", "x"],
             &["veth", "x"],
             &["converge", "x"],

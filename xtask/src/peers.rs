@@ -1,4 +1,5 @@
-//! The programs of the interop stages: our examples, npm `rtpmidi`, pymidi; and free ports for them.
+//! The programs of the interop stages: our examples, npm `rtpmidi`, pymidi, mido; and free ports for
+//! them.
 
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -21,7 +22,16 @@ pub(crate) const SERVER_NAME: &str = "interop";
 ///
 /// Not optimised: with the overflow checks and debug assertions of a debug build.
 pub(crate) fn build() -> Result<PathBuf, Stop> {
-    run(&mut cargo("build --package netmidi --examples".split(' ')))?;
+    build_examples("netmidi")
+}
+
+/// The same for MIDI over TCP.
+pub(crate) fn build_tcp() -> Result<PathBuf, Stop> {
+    build_examples("netmidi-tcp")
+}
+
+fn build_examples(package: &str) -> Result<PathBuf, Stop> {
+    run(&mut cargo(["build", "--package", package, "--examples"]))?;
     let place = target_dir().join("interop");
     fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
     Ok(place)
@@ -37,7 +47,7 @@ pub(crate) enum Host<'n> {
 }
 
 /// One of our example programs.
-fn example(host: Host<'_>, name: &str) -> Command {
+pub(crate) fn example(host: Host<'_>, name: &str) -> Command {
     let program = target_dir().join("debug/examples").join(name);
     match host {
         Host::Here => Command::new(program),
@@ -127,15 +137,15 @@ pub(crate) fn install_npm_peer(place: &Path) -> Verdict {
         .current_dir(place))
 }
 
-/// Installs pymidi as `xtask/interop/requirements.txt` pins it, unless it is there; gives the python
-/// that knows it.
-pub(crate) fn install_pymidi(place: &Path) -> Result<PathBuf, Stop> {
+/// Installs pymidi and mido as `xtask/interop/requirements.txt` pins them, unless they are there; gives
+/// the python that knows them.
+pub(crate) fn install_python_peers(place: &Path) -> Result<PathBuf, Stop> {
     const REQUIREMENTS: &str = "requirements.txt";
     let wanted = root().join("xtask/interop").join(REQUIREMENTS);
     let (environment, installed) = (place.join("python"), place.join(REQUIREMENTS));
     let python = environment.join("bin/python");
     let read = |path: &Path| fs::read_to_string(path).ok();
-    if works(Command::new(&python).args(["-c", "import pymidi"]))
+    if works(Command::new(&python).args(["-c", "import mido, pymidi"]))
         && read(&installed) == read(&wanted)
     {
         return Ok(python);

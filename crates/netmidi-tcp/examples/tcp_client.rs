@@ -9,7 +9,7 @@ use std::thread;
 
 use clap::Parser;
 use netmidi_message::{LineReader, MessageBuf};
-use netmidi_tcp::{Backoff, Connector, Event, Header, SendHalf};
+use netmidi_tcp::{Backoff, Connector, Event, Header, Options, SendHalf};
 use tokio::sync::mpsc;
 
 /// Connects to a server for MIDI over TCP, one of mido or of this crate.
@@ -19,7 +19,7 @@ Examples:
   tcp_client localhost:8080                                prints what the server plays
   echo 'note_on note=60' | tcp_client localhost:8080 --stdin   sends one message and ends
   tcp_client stage-left.local:8080 --reconnect             comes back when the server does")]
-struct Options {
+struct Arguments {
     /// Where the server is.
     #[arg(value_name = "HOST:PORT")]
     address: String,
@@ -30,11 +30,14 @@ struct Options {
     /// Connect again whenever the connection is lost.
     #[arg(long)]
     reconnect: bool,
+    /// Tell the server this name, in a header line before the first message.
+    #[arg(long)]
+    name: Option<String>,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match run(Options::parse()).await {
+    match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("tcp_client: {error}");
@@ -43,15 +46,19 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(options: Options) -> Result<(), Box<dyn Error>> {
+async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let mut connector = Connector::new();
-    if options.reconnect {
+    if arguments.reconnect {
         connector = connector.reconnect(Backoff::default());
     }
-    let port = connector.connect(options.address).await?;
+    if let Some(name) = &arguments.name {
+        let header = Header::new().field(Header::NAME, name)?;
+        connector = connector.options(Options::new().header(header));
+    }
+    let port = connector.connect(arguments.address).await?;
     println!("connected: {}", port.name());
     let (mut receiver, sender) = port.split();
-    if options.stdin {
+    if arguments.stdin {
         tokio::spawn(send_lines(sender, lines()));
     } else {
         // Receiving alone keeps the connection.

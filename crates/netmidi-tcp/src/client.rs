@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use netmidi_message::Message;
 
-use crate::error::{Closed, SendError};
+use crate::error::Closed;
 use crate::header::Header;
 use crate::link::{Link, Pushed};
-use crate::port::encode;
+use crate::outbox::Encoded;
 use crate::report::Trouble;
 use crate::stats::PortStats;
 
@@ -29,6 +29,7 @@ pub(crate) struct Member {
     pub(crate) id: ClientId,
     pub(crate) link: Arc<Link>,
     greeted: AtomicBool,
+    gone: AtomicBool,
 }
 
 impl Member {
@@ -37,7 +38,34 @@ impl Member {
             id,
             link,
             greeted: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
         }
+    }
+
+    /// Sends it a message that was encoded already, unless it is one that is never sent.
+    pub(crate) fn push(
+        &self,
+        encoded: Option<&Encoded>,
+        message: &Message<'_>,
+    ) -> Result<(), Trouble> {
+        let encoded = encoded.ok_or(Trouble::Undefined {
+            status: message.status(),
+        })?;
+        match self.link.push(encoded, message) {
+            Ok(Pushed::Taken) => Ok(()),
+            Ok(Pushed::Dropped) => Err(Trouble::Dropped),
+            Ok(Pushed::Overflowed) => Err(Trouble::Overflowed),
+            Err(_) => Err(Trouble::Closed),
+        }
+    }
+
+    /// Nothing can be sent to it any more.
+    pub(crate) fn set_gone(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
     }
 
     /// Whether it is told of for the first time.
@@ -87,21 +115,13 @@ impl Client {
         self.0.link.lock().closed.clone()
     }
 
-    /// Sends it a message, without waiting. What could go wrong without being an error: see
-    /// [`Trouble`].
+    /// Sends it a message, without waiting; see [`ServerHandle::send`](crate::ServerHandle::send).
     ///
     /// # Errors
-    /// When it is gone, or the message is one that is never sent.
-    pub fn send<'m>(
-        &self,
-        message: impl Into<Message<'m>>,
-    ) -> Result<Result<(), Trouble>, SendError> {
+    /// When it is not sent the message, and why.
+    pub fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Trouble> {
         let message = message.into();
-        Ok(match self.0.link.push(&encode(&message)?, &message)? {
-            Pushed::Taken => Ok(()),
-            Pushed::Dropped => Err(Trouble::Dropped),
-            Pushed::Overflowed => Err(Trouble::Overflowed),
-        })
+        self.0.push(Encoded::new(&message).as_ref(), &message)
     }
 
     /// Disconnects it: what was sent to it goes out first.

@@ -70,6 +70,8 @@ pub(crate) async fn run(link: Arc<Link>, transport: Transport, redial: Option<Re
 enum Due {
     Idle,
     Closing,
+    /// Writing is broken: that reading ends, too.
+    Ending,
 }
 
 struct Driver<'a> {
@@ -86,6 +88,8 @@ struct Driver<'a> {
     unflushed: bool,
     /// The peer has been told that nothing more comes.
     finished: bool,
+    /// Nothing can be written any more.
+    broken: bool,
 }
 
 impl<'a> Driver<'a> {
@@ -101,12 +105,15 @@ impl<'a> Driver<'a> {
             timer: None,
             unflushed: false,
             finished: false,
+            broken: false,
         }
     }
 
     /// Until the connection ends. Everything that was received has been delivered then.
     async fn serve(mut self) -> Closed {
-        let reason = poll_fn(|cx| self.poll(cx)).await;
+        let ended = poll_fn(|cx| self.poll(cx)).await;
+        let broken = self.link.lock().broken.clone();
+        let reason = broken.unwrap_or(ended);
         let incomplete = self.conclude();
         self.link.lock().stream = None;
         match reason {
@@ -129,7 +136,7 @@ impl<'a> Driver<'a> {
                 *waker = Some(cx.waker().clone());
             }
             state.outbound.written_directly = false;
-            if let Some(reason) = state.verdict.take() {
+            if let Some(reason) = state.verdict.clone() {
                 return Poll::Ready(reason);
             }
             (
@@ -139,7 +146,12 @@ impl<'a> Driver<'a> {
                     .room(self.link.options.receive_limit, READ_AT_ONCE),
             )
         };
+        if room.is_none() {
+            // What the peer sends is not read at the moment: that is no silence of its own.
+            self.last_heard = Instant::now();
+        }
         let mut reads = 0;
+        let mut read_all = false;
         while let Some(at_most) = room {
             match self.poll_read(cx, at_most) {
                 Poll::Ready(Ok(next)) => room = next,
@@ -149,7 +161,10 @@ impl<'a> Driver<'a> {
                         _ => reason,
                     });
                 }
-                Poll::Pending => break,
+                Poll::Pending => {
+                    read_all = true;
+                    break;
+                }
             }
             reads += 1;
             if reads == READS_IN_A_ROW {
@@ -157,8 +172,24 @@ impl<'a> Driver<'a> {
                 break;
             }
         }
-        if let Poll::Ready(Err(error)) = self.poll_write(cx) {
-            return Poll::Ready(CloseReason::of(error));
+        if !self.broken
+            && let Poll::Ready(Err(error)) = self.poll_write(cx)
+        {
+            let reason = CloseReason::of(error);
+            if phase == Phase::Closing {
+                return Poll::Ready(reason);
+            }
+            // A peer that has left sent whole messages before, which may still wait in the system.
+            self.broken = true;
+            self.link.lock().break_writing(reason);
+        }
+        if self.broken {
+            return match phase {
+                Phase::Closing => Poll::Ready(CloseReason::Local),
+                _ if read_all => self.poll_timer(cx, phase),
+                // Goes on when there is room, or has just been woken.
+                _ => Poll::Pending,
+            };
         }
         if phase == Phase::Closing
             && let Poll::Ready(Err(_)) = self.poll_finish(cx)
@@ -294,6 +325,7 @@ impl<'a> Driver<'a> {
     fn poll_timer(&mut self, cx: &mut Context<'_>, phase: Phase) -> Poll<CloseReason> {
         let options = &self.link.options;
         let (due, after, since) = match (phase, options.idle_timeout) {
+            _ if self.broken => (Due::Ending, options.close_timeout, Instant::now()),
             (Phase::Closing, _) => (Due::Closing, options.close_timeout, Instant::now()),
             (_, Some(after)) => (Due::Idle, after, self.last_heard),
             (_, None) => return Poll::Pending,
@@ -307,7 +339,10 @@ impl<'a> Driver<'a> {
         loop {
             ready!(timer.as_mut().poll(cx));
             match due {
-                Due::Closing => return Poll::Ready(CloseReason::Local),
+                Due::Closing | Due::Ending => return Poll::Ready(CloseReason::Local),
+                Due::Idle if self.link.lock().inbound.paused => {
+                    timer.as_mut().reset(Instant::now() + after);
+                }
                 Due::Idle if self.last_heard.elapsed() >= after => {
                     return Poll::Ready(CloseReason::Idle { after });
                 }

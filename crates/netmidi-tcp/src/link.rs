@@ -114,6 +114,8 @@ pub(crate) struct State {
     pub(crate) outbound: Outbound,
     /// Set by others for the driver: end it at once, and why.
     pub(crate) verdict: Option<CloseReason>,
+    /// Nothing can be written any more, and why. What came before is still being read.
+    pub(crate) broken: Option<CloseReason>,
     /// Where a sender may write by itself.
     pub(crate) stream: Option<Arc<TcpStream>>,
     pub(crate) ends: Ends,
@@ -156,6 +158,7 @@ impl Link {
                 inbound: Inbound::default(),
                 outbound,
                 verdict: None,
+                broken: None,
                 stream: None,
                 ends,
                 header: None,
@@ -318,8 +321,9 @@ impl Link {
                 let thinning = outbound
                     .thinning
                     .get_or_insert_with(|| Box::new(Thinning::new()));
-                if full || outbound.dropping {
-                    outbound.dropping = true;
+                // What is owed comes before anything else.
+                outbound.dropping = full || (outbound.dropping && thinning.owes());
+                if outbound.dropping {
                     if !thinning.dropped(message) {
                         state.stats.messages_dropped += 1;
                         return Ok(Pushed::Dropped);
@@ -374,6 +378,9 @@ impl Link {
         if let Some(closed) = &state.closed {
             return Poll::Ready(Err(SendError::Closed(closed.clone())));
         }
+        if state.broken.is_some() {
+            state.check()?;
+        }
         if state.outbound.outbox.is_empty() && state.verdict.is_none() {
             return Poll::Ready(Ok(()));
         }
@@ -420,6 +427,7 @@ impl Link {
             state.phase = Phase::Away;
         }
         state.verdict = None;
+        state.broken = None;
         state.header = None;
         state.stream = None;
         state.outbound.forget();
@@ -477,7 +485,7 @@ impl Link {
 impl State {
     /// Whether anything can be sent.
     fn check(&self) -> Result<(), SendError> {
-        if let Some(reason) = &self.verdict {
+        if let Some(reason) = self.verdict.as_ref().or(self.broken.as_ref()) {
             return Err(SendError::Closed(Closed {
                 reason: reason.clone(),
                 incomplete: None,
@@ -493,6 +501,13 @@ impl State {
                 })))
             }
         }
+    }
+
+    /// Nothing can be written any more: whoever sends is told.
+    pub(crate) fn break_writing(&mut self, reason: CloseReason) {
+        self.broken = Some(reason);
+        self.outbound.forget();
+        self.outbound.wake_all();
     }
 
     /// Whether nothing will be received any more.

@@ -159,10 +159,7 @@ impl SocketPort {
     /// Closes the connection: what was sent goes out, the peer is told, and may end what it is
     /// sending, which is thrown away. Waits for that for [`Options::close_timeout`] at most.
     pub async fn close(self) -> Closed {
-        let link = self.sender.end.0.clone();
-        link.abandon_reading();
-        link.begin_close();
-        poll_fn(|cx| link.poll_over(cx)).await
+        self.sender.over().await
     }
 
     /// Both halves, to use from different tasks.
@@ -186,13 +183,13 @@ impl SocketPort {
     /// The address on this side.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.sender.end.0.lock().ends.local
+        self.sender.local_addr()
     }
 
     /// The peer's header lines, once it has sent some.
     #[must_use]
     pub fn peer_header(&self) -> Option<Header> {
-        self.sender.end.0.lock().header.clone()
+        self.sender.peer_header()
     }
 
     /// What went over the connection so far.
@@ -346,14 +343,34 @@ impl SendHalf {
         self.end.0.lock().ends.peer
     }
 
+    /// The address on this side.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.end.0.lock().ends.local
+    }
+
+    /// The peer's header lines, once it has sent some.
+    #[must_use]
+    pub fn peer_header(&self) -> Option<Header> {
+        self.end.0.lock().header.clone()
+    }
+
     /// What went over the connection so far.
     #[must_use]
     pub fn stats(&self) -> PortStats {
         self.end.0.lock().stats
     }
+
+    /// Closes the connection, throws away what is still received, and waits for the end.
+    pub(crate) async fn over(&self) -> Closed {
+        let link = &self.end.0;
+        link.abandon_reading();
+        link.begin_close();
+        poll_fn(|cx| link.poll_over(cx)).await
+    }
 }
 
-pub(crate) fn encode(message: &Message<'_>) -> Result<Encoded, SendError> {
+fn encode(message: &Message<'_>) -> Result<Encoded, SendError> {
     Encoded::new(message).ok_or(SendError::Undefined {
         status: message.status(),
     })

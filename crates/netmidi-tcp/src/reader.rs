@@ -296,7 +296,4 @@ impl Start {
             Some(_) => Verdict::Tls,
         }
     }
-    pub(crate) fn is_within_message(&self) -> bool {
-        false
-    }
 }

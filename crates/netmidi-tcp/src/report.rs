@@ -8,7 +8,6 @@ use crate::client::Client;
 pub struct SendReport {
     pub(crate) reached: usize,
     pub(crate) troubles: Vec<(Client, Trouble)>,
-    pub(crate) undefined: bool,
 }
 
 /// Why a client is not sent a message.
@@ -22,6 +21,12 @@ pub enum Trouble {
     /// ([`Overflow::Disconnect`](crate::Overflow::Disconnect)).
     #[error("it does not keep up, and is disconnected")]
     Overflowed,
+    /// F4, F5, F9 and FD mean nothing on a socket port.
+    #[error("the undefined status {status:02X} is never sent: mido and others lose messages by it")]
+    Undefined {
+        /// The status octet.
+        status: u8,
+    },
     /// It is gone.
     #[error("it is gone")]
     Closed,
@@ -38,11 +43,5 @@ impl SendReport {
     #[must_use]
     pub fn troubles(&self) -> &[(Client, Trouble)] {
         &self.troubles
-    }
-
-    /// Whether the message is one that is never sent to anybody: F4, F5, F9, FD.
-    #[must_use]
-    pub const fn is_undefined(&self) -> bool {
-        self.undefined
     }
 }

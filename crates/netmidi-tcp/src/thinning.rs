@@ -60,6 +60,7 @@ pub(crate) struct Thinning {
 impl Thinning {
     /// What [`settle`](Self::settle) says and what [`dropped`](Self::dropped) lets through before it
     /// come to this many octets at most, each message with its status.
+    #[cfg(test)]
     pub(crate) const MAX_OWED_OCTETS: usize = client::MAX_ENDS_OCTETS + owed::MAX_OCTETS;
 
     pub(crate) fn new() -> Self {

@@ -294,7 +294,7 @@ async fn a_closed_server_says_so() {
 
 #[tokio::test]
 async fn lists_and_limits_refuse_before_anything_is_read() {
-    let server = PortServer::builder()
+    let mut server = PortServer::builder()
         .allow("192.0.2.0/24".parse::<IpNet>().unwrap())
         .bind()
         .await
@@ -302,6 +302,15 @@ async fn lists_and_limits_refuse_before_anything_is_read() {
     let mut stranger = TcpStream::connect(server.local_addr()).await.unwrap();
     let end = within(stranger.read(&mut [0; 1])).await;
     assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    let event = within(server.next_event()).await.unwrap();
+    let ServerEvent::Refused { address, refusal } = event else {
+        panic!("{event:?}");
+    };
+    assert_eq!(address, stranger.local_addr().unwrap());
+    assert_eq!(
+        refusal.to_string(),
+        "its address is in none of the networks that are allowed"
+    );
     assert_eq!(server.stats().refused_address, 1);
     assert_eq!(server.stats().accepted, 0);
 
@@ -338,6 +347,87 @@ async fn lists_and_limits_refuse_before_anything_is_read() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_port_that_was_accepted_does_not_keep_its_server_open() {
+    let mut server = PortServer::bind(0).await.unwrap();
+    let _ours = connect(server.local_addr()).await.unwrap();
+    let _theirs = within(server.accept()).await.unwrap();
+    server.handle().close();
+    assert!(within(server.receive()).await.is_none());
+}
+
+#[tokio::test]
+async fn clients_that_nobody_takes_are_not_kept() {
+    let server = PortServer::builder().max_clients(3).bind().await.unwrap();
+    for number in 0..50 {
+        let port = connect(server.local_addr()).await.unwrap();
+        port.send(&note(number)).await.unwrap();
+        within(port.close()).await;
+        within(async {
+            while server.stats().accepted <= number as u64 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+    }
+    let here = async {
+        while server.stats().unheard < 47 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    within(here).await;
+    // Those that are left come with what they had sent.
+    for number in 47..50 {
+        let mut port = within(server.accept()).await.unwrap();
+        assert_eq!(within(port.receive()).await.unwrap(), note(number));
+    }
+    assert!(server.try_accept().unwrap().is_none());
+}
+
+#[tokio::test]
+async fn who_is_gone_is_not_sent_to_again_and_again() {
+    let server = PortServer::bind(0).await.unwrap();
+    let port = connect(server.local_addr()).await.unwrap();
+    within(async {
+        while server.clients().is_empty() {
+            sleep(Duration::from_millis(1)).await;
+        }
+        port.close().await;
+        while !server.clients().is_empty() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    let report = server.send(&note(1));
+    assert_eq!((report.reached(), report.troubles()), (0, &[][..]));
+}
+
+/// Nobody fetches, so nothing is read: that the peer is silent cannot be said.
+#[tokio::test]
+async fn a_consumer_that_sleeps_is_not_a_peer_that_is_silent() {
+    let server = PortServer::builder()
+        .options(
+            plain()
+                .idle_timeout(Duration::from_millis(50))
+                .receive_limit(1000),
+        )
+        .bind()
+        .await
+        .unwrap();
+    let _port = raw(server.local_addr()).await;
+    let mut talkative = raw(server.local_addr()).await;
+    let silent = within(server.accept()).await.unwrap();
+    let mut port = within(server.accept()).await.unwrap();
+    talkative.write_all(&[0xF8; 5000]).await.unwrap();
+    sleep(Duration::from_millis(300)).await;
+    assert!(silent.closed());
+    assert!(port.close_reason().is_none());
+    for _ in 0..5000 {
+        assert_eq!(within(port.receive()).await.unwrap(), parse(&[0xF8]));
+    }
+    assert!(within(port.receive()).await.is_none());
 }
 
 #[tokio::test]
@@ -433,4 +523,38 @@ async fn a_name_stands_for_all_of_its_addresses() {
         .await
         .unwrap();
     assert!(both.addresses().len() >= 2);
+}
+
+#[tokio::test]
+async fn who_plays_and_leaves_is_heard_to_the_end_though_nothing_can_be_sent_to_it() {
+    const COUNT: usize = 2_000;
+    let options = plain().receive_limit(4096);
+    let mut server = PortServer::builder().options(options).bind().await.unwrap();
+    let mut peer = TcpStream::connect(server.local_addr()).await.unwrap();
+    let connected = within(server.next_event()).await.unwrap();
+    let ServerEvent::Connected { client } = connected else {
+        panic!("{connected:?}");
+    };
+    let octets: Vec<u8> = (0..COUNT).flat_map(|it| note(it).to_vec()).collect();
+    within(peer.write_all(&octets)).await.unwrap();
+    drop(peer);
+    // Most of it waits in the system while we find out that nobody reads any more.
+    let lost = loop {
+        match client.send(&note(0)) {
+            Ok(()) => {}
+            Err(trouble) => break trouble,
+        }
+        sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(lost, Trouble::Closed);
+    assert_eq!(server.send(&note(0)).reached(), 0);
+    for number in 0..COUNT {
+        assert_eq!(within(server.receive()).await.unwrap().1, note(number));
+    }
+    let end = within(server.next_event()).await.unwrap();
+    let ServerEvent::Disconnected { closed, .. } = &end else {
+        panic!("{end:?}");
+    };
+    assert!(matches!(closed.reason, CloseReason::Reset), "{closed}");
+    assert_eq!(closed.incomplete, None);
 }

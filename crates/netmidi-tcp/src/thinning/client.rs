@@ -20,6 +20,7 @@ const CHANNELS: usize = 16;
 
 /// What everything that ends a note or lets go a pedal comes to, if all that a client can hold is
 /// ended singly; and an all sound off for each channel. A system reset takes the place of others.
+#[cfg(test)]
 pub(super) const MAX_ENDS_OCTETS: usize =
     3 * CHANNELS * (KEYS * MAX_STACKED as usize + PEDALS.len() + 1);
 
@@ -299,13 +300,19 @@ impl Selected {
         self.kind.is_some() && self.number.msb.is_none()
     }
 
-    /// Whether this may be the same parameter as another, for some receiver.
+    /// Whether data is for the same as with another, for every receiver.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self == other || (self.is_nothing() && other.is_nothing())
+    }
+
+    /// Whether data may be for the same parameter as with another, for some receiver.
     pub(super) fn may_be(&self, other: &Self) -> bool {
         let one_alone = self.msb_alone || other.msb_alone;
-        (self.is_nothing() && other.is_nothing())
-            || (self.kind == other.kind
-                && self.number.msb == other.number.msb
-                && (one_alone || self.number.lsb == other.number.lsb))
+        !self.is_nothing()
+            && !other.is_nothing()
+            && self.kind == other.kind
+            && self.number.msb == other.number.msb
+            && (one_alone || self.number.lsb == other.number.lsb)
     }
 
     /// Says what selects it.

@@ -16,16 +16,21 @@ const RESET_PAIRS: [(Controller, U7); 2] = [
 ];
 
 /// Controllers that have no last value of their own: bank, data, numbers of parameters, modes.
+#[cfg(test)]
 const SPECIAL: usize = 2 + 8 + 7;
 /// What one channel can be owed, parameters left out: modes, bank, program and bank, the selected
 /// parameters, controllers, wheel, pressure, pressures.
+#[cfg(test)]
 const CHANNEL_OCTETS: usize =
     5 * 3 + 2 * 3 + 2 + 2 * 3 + 5 * 3 + (128 - SPECIAL) * 3 + 3 + 2 + 128 * 3;
 /// A parameter: its selection, both halves of its data, presses.
+#[cfg(test)]
 const PARAMETER_OCTETS: usize = 3 * (3 + 2 + MAX_PRESSES as usize);
 /// Reset, song, stop, song position, start or continue.
+#[cfg(test)]
 const SYSTEM_OCTETS: usize = 1 + 2 + 1 + 3 + 1;
 /// What [`Owed::tell`] comes to at most.
+#[cfg(test)]
 pub(super) const MAX_OCTETS: usize =
     16 * CHANNEL_OCTETS + MAX_PARAMETERS * PARAMETER_OCTETS + SYSTEM_OCTETS;
 
@@ -289,7 +294,7 @@ impl Owed {
         if selected.is_incomplete() {
             return;
         }
-        let is_own = |it: &Parameter| it.channel == channel && it.selected == selected;
+        let is_own = |it: &Parameter| it.channel == channel && it.selected.is(&selected);
         let older = self.parameters.iter().rposition(is_own);
         let later = older.map_or(0, |place| place + 1);
         // It must not overtake what may be about the same parameter.
@@ -311,6 +316,7 @@ impl Owed {
                 down: 0,
             },
         };
+        parameter.selected = selected;
         parameter.before_reset = false;
         parameter.change(control, value);
         if self.parameters.len() >= MAX_PARAMETERS {
@@ -518,7 +524,7 @@ impl<S: FnMut(Message<'_>)> Say<'_, S> {
     fn parameter(&mut self, parameter: &Parameter) {
         let (channel, wanted) = (parameter.channel, parameter.selected);
         let now = self.client.selection(channel).selected();
-        if now != wanted && !(now.is_nothing() && wanted.is_nothing()) {
+        if !now.is(&wanted) {
             wanted.select(|control, value| self.control(channel, control, value));
         }
         self.pair(channel, Controller::DATA_ENTRY.to_u7(), parameter.data);
