@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use clap::Parser;
 use futures::StreamExt;
-use netmidi::bridge::{Bridge, BridgeEvent, Circles};
+use netmidi::bridge::{Bridge, BridgeEvent, Circles, Member};
 use netmidi::tcp::{Address, Connector, ListenAddress, Options as Tcp, PortServer, SysEx};
-use netmidi::{Admission, AllowList, Endpoint, IpNet, PeerAddress};
+use netmidi::{Admission, AllowList, Endpoint, IpNet, JournalPolicy, PeerAddress};
 
-use show::{show, stop_signal};
+use show::{journal, show, stop_signal};
 
 /// Joins RTP-MIDI (AppleMIDI) sessions with MIDI over TCP, as Python's mido has it: what is played on
 /// one side goes to everybody on the other.
@@ -54,6 +54,10 @@ struct Options {
     /// Pass on no system exclusive messages.
     #[arg(long)]
     no_sysex: bool,
+    /// Whether RTP-MIDI peers are sent recovery journals: `auto` finds out what each of them can take,
+    /// `off` is for peers that journals break.
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = journal)]
+    journal: JournalPolicy,
     /// Drop a message that somebody else has played less than so many milliseconds ago: where two
     /// bridges join the same two sides, or programs echo. 50 is a good value in one building.
     #[arg(long, value_name = "MS")]
@@ -80,7 +84,9 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     if options.tcp_listen.is_empty() && options.tcp_connect.is_empty() {
         return Err("there is no TCP side; give it --tcp-listen, --tcp-connect or both".into());
     }
-    let mut rtp = Endpoint::builder().name(&options.name);
+    let mut rtp = Endpoint::builder()
+        .name(&options.name)
+        .journal(options.journal);
     if options.listen.is_empty() && !options.invite.is_empty() {
         // Nobody knows these ports: whoever comes in is invited.
         rtp = rtp
@@ -186,7 +192,7 @@ fn print(out: &mut impl Write, event: BridgeEvent) -> io::Result<()> {
                 false => "see --break-circles",
             };
             let member = match member {
-                netmidi::bridge::Member::Rtp(peer) => show::name(&peer),
+                Member::Rtp(peer) => show::name(&peer),
                 other => other.to_string(),
             };
             eprintln!("bridge: what {member} plays seems to come back from elsewhere; {advice}");
