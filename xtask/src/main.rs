@@ -7,6 +7,7 @@ mod bench;
 mod capture;
 mod child;
 mod converge;
+mod crowd;
 mod discovery;
 mod features;
 mod fuzz;
@@ -44,6 +45,7 @@ Usage: cargo xtask [--strict] COMMAND
   nostd                 the core crates in a no_std static library
   features              every crate with no feature, each one alone, and all
   test                  unit, property, simulation and doc tests
+  crowd                 a MIDI-over-TCP server with 1,000 clients, two of which fail
   converge [SCRIPTS]    that loss leaves no trace, with 10,000 scripts of 1,000 messages
   tshark [SEED]         tshark on 10,000 packets with journals of random sessions
   interop [SEED]        npm rtpmidi and pymidi with examples/server and examples/client, and
@@ -93,7 +95,8 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["ci"] => {
             let mut all = vec![Stage::new("fmt", lint::fmt), arrows()];
             all.extend(lint_without_fmt());
-            all.extend([nostd(), features(), test(), converge(converge::CI_SCRIPTS)]);
+            all.extend([nostd(), features(), test(), crowd()]);
+            all.push(converge(converge::CI_SCRIPTS));
             all.push(tshark(interop::new_seed()));
             all.push(Stage::new("fuzz", || {
                 fuzz::check(&fuzz::targets()?, fuzz::CI_SECONDS)
@@ -114,6 +117,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["nostd"] => vec![nostd()],
         ["features"] => vec![features()],
         ["test"] => vec![test()],
+        ["crowd"] => vec![crowd()],
         ["converge"] => vec![converge(converge::CI_SCRIPTS)],
         ["converge", scripts] => vec![converge(number(scripts)?)],
         ["tshark"] => vec![tshark(interop::new_seed())],
@@ -156,6 +160,10 @@ fn features() -> Stage {
 
 fn test() -> Stage {
     Stage::new("test", test::check)
+}
+
+fn crowd() -> Stage {
+    Stage::new("crowd", crowd::check)
 }
 
 fn converge(scripts: u32) -> Stage {
