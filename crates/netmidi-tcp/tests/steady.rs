@@ -69,7 +69,7 @@ async fn within<F: Future>(future: F) -> F::Output {
 fn short_messages(octets: &mut Vec<u8>) {
     for number in 0..BURST as u8 {
         match number % 5 {
-            0 => octets.extend([0x90 | number % 16, number, 100]),
+            0 => octets.extend([0x90 | (number % 16), number, 100]),
             1 => octets.extend([0xB0, 7, number]),
             2 => octets.extend([0xE0, 0, number]),
             3 => octets.push(0xF8),
