@@ -7,6 +7,7 @@ mod bench;
 mod capture;
 mod child;
 mod converge;
+mod crowd;
 mod discovery;
 mod features;
 mod fuzz;
@@ -44,12 +45,12 @@ Usage: cargo xtask [--strict] COMMAND
   nostd                 the core crates in a no_std static library
   features              every crate with no feature, each one alone, and all
   test                  unit, property, simulation and doc tests
+  crowd                 a MIDI-over-TCP server with 1,000 clients, two of which fail
   converge [SCRIPTS]    that loss leaves no trace, with 10,000 scripts of 1,000 messages
   tshark [SEED]         tshark on 10,000 packets with journals of random sessions
   interop [SEED]        npm rtpmidi and pymidi with examples/server and examples/client, and
                         tshark on captures of both
-  mido [SEED]           Python's mido with the examples of netmidi-tcp: 10,000 messages in each
-                        direction of each connection, clients that come, go and are killed
+  mido [SEED]           Python's mido with the examples of netmidi-tcp, both ways round
   relay [SEED]          the two examples with a bad network between them
   veth [SEED]           the two examples as two hosts whose interfaces and addresses change
   discovery             avahi and we find each other, and play by name, in network namespaces
@@ -94,7 +95,8 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["ci"] => {
             let mut all = vec![Stage::new("fmt", lint::fmt), arrows()];
             all.extend(lint_without_fmt());
-            all.extend([nostd(), features(), test(), converge(converge::CI_SCRIPTS)]);
+            all.extend([nostd(), features(), test(), crowd()]);
+            all.push(converge(converge::CI_SCRIPTS));
             all.push(tshark(interop::new_seed()));
             all.push(Stage::new("fuzz", || {
                 fuzz::check(&fuzz::targets()?, fuzz::CI_SECONDS)
@@ -115,6 +117,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["nostd"] => vec![nostd()],
         ["features"] => vec![features()],
         ["test"] => vec![test()],
+        ["crowd"] => vec![crowd()],
         ["converge"] => vec![converge(converge::CI_SCRIPTS)],
         ["converge", scripts] => vec![converge(number(scripts)?)],
         ["tshark"] => vec![tshark(interop::new_seed())],
@@ -157,6 +160,10 @@ fn features() -> Stage {
 
 fn test() -> Stage {
     Stage::new("test", test::check)
+}
+
+fn crowd() -> Stage {
+    Stage::new("crowd", crowd::check)
 }
 
 fn converge(scripts: u32) -> Stage {

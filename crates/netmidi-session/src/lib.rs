@@ -82,6 +82,6 @@ pub use netmidi_message as message;
 pub use netmidi_wire::{PacketBudget, RunningStatus, Ssrc};
 pub use pacing::{MIN_BITRATE, Pacing};
 pub use session::Session;
-pub use stats::{ParticipantStats, SessionStats};
+pub use stats::{Outgoing, ParticipantStats, SessionStats};
 pub use time::Time;
 pub use transmit::{LocalPort, PairId, Port, Transmit};

@@ -96,6 +96,8 @@ pub(crate) struct Outbound {
     cancelling: bool,
     /// Octets that wait, with their overhead.
     octets: usize,
+    /// Octets that ever were to be sent, counted in the same way.
+    accepted: u64,
     sounding: Sounding,
     pacer: Pacer,
     /// The limit holds the first message back.
@@ -172,6 +174,7 @@ impl Outbound {
             taken: 0,
             cancelling: false,
             octets: 0,
+            accepted: 0,
             sounding: Sounding::default(),
             pacer: Pacer::new(pacing),
             paced: None,
@@ -269,6 +272,11 @@ impl Outbound {
         self.octets
     }
 
+    /// Octets that ever were to be sent, with their overhead.
+    pub(crate) const fn accepted_octets(&self) -> u64 {
+        self.accepted
+    }
+
     /// What a message adds to [`queued_octets`](Self::queued_octets).
     pub(crate) fn cost(message: &Message<'_>) -> usize {
         message.encoded_len() + OVERHEAD
@@ -287,7 +295,9 @@ impl Outbound {
     }
 
     fn take_in(&mut self, at: Time, message: Message<'_>) -> Queued {
-        self.octets += Self::cost(&message);
+        let cost = Self::cost(&message);
+        self.octets += cost;
+        self.accepted += cost as u64;
         self.count += 1;
         Queued {
             at,

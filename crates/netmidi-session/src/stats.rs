@@ -204,3 +204,26 @@ pub struct ParticipantStats {
     /// Scheduled messages that were dropped because we left or took them back.
     pub scheduled_dropped: u64,
 }
+
+/// How far what was sent to a participant has got, in octets, with an overhead for each message: as
+/// [`Config::max_queued_octets`](crate::Config::max_queued_octets) counts them.
+///
+/// The difference of the two is what is in packets already or was taken back. What was accepted before
+/// a moment, and is not scheduled for later, has gone out once that difference has reached what
+/// `accepted` was then.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Outgoing {
+    /// All that was ever sent to it.
+    pub accepted: u64,
+    /// What of it waits, scheduled messages included.
+    pub waiting: u64,
+}
+
+impl Outgoing {
+    /// What does not wait any more.
+    #[must_use]
+    pub const fn gone(&self) -> u64 {
+        self.accepted.saturating_sub(self.waiting)
+    }
+}

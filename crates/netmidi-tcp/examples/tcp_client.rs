@@ -2,13 +2,17 @@
 //!
 //! `cargo run --example tcp_client -- --help` tells what it can do.
 
+mod lines;
+
 use std::error::Error;
-use std::io;
+#[cfg(feature = "tls")]
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::thread;
 
 use clap::Parser;
-use netmidi_message::{LineReader, MessageBuf};
+use netmidi_message::MessageBuf;
+#[cfg(feature = "tls")]
+use netmidi_tcp::tls;
 use netmidi_tcp::{Backoff, Connector, Event, Header, Options, SendHalf};
 use tokio::sync::mpsc;
 
@@ -33,6 +37,10 @@ struct Arguments {
     /// Tell the server this name, in a header line before the first message.
     #[arg(long)]
     name: Option<String>,
+    /// Encrypt, and trust the certificates of this file.
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -55,11 +63,17 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         let header = Header::new().field(Header::NAME, name)?;
         connector = connector.options(Options::new().header(header));
     }
+    #[cfg(feature = "tls")]
+    if let Some(file) = &arguments.trust {
+        let trusted =
+            std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        connector = connector.tls(tls::Client::new().trust(trusted)?);
+    }
     let port = connector.connect(arguments.address).await?;
     println!("connected: {}", port.name());
     let (mut receiver, sender) = port.split();
     if arguments.stdin {
-        tokio::spawn(send_lines(sender, lines()));
+        tokio::spawn(send_lines(sender, lines::read("tcp_client")));
     } else {
         // Receiving alone keeps the connection.
         drop(sender);
@@ -91,28 +105,4 @@ async fn send_lines(sender: SendHalf, mut lines: mpsc::Receiver<MessageBuf>) {
         }
     }
     sender.close();
-}
-
-/// A thread: a read of standard input cannot be cancelled.
-fn lines() -> mpsc::Receiver<MessageBuf> {
-    let (sender, lines) = mpsc::channel(64);
-    thread::spawn(move || {
-        let mut reader = LineReader::new();
-        for line in io::stdin().lines() {
-            let line = match line {
-                Ok(line) => line,
-                Err(error) => return eprintln!("tcp_client: standard input: {error}"),
-            };
-            match reader.read(&line) {
-                Ok(None) => {}
-                Ok(Some(message)) => {
-                    if sender.blocking_send(message).is_err() {
-                        return;
-                    }
-                }
-                Err(error) => eprintln!("tcp_client: {error}"),
-            }
-        }
-    });
-    lines
 }

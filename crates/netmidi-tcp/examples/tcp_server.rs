@@ -2,15 +2,21 @@
 //!
 //! `cargo run --example tcp_server -- --help` tells what it can do.
 
+mod lines;
+
 use std::error::Error;
-use std::io;
+#[cfg(feature = "tls")]
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
-use netmidi_message::{LineReader, MessageBuf};
-use netmidi_tcp::{Header, ListenAddress, Options, PortServer, ServerEvent, ServerHandle};
+use netmidi_message::MessageBuf;
+#[cfg(feature = "tls")]
+use netmidi_tcp::tls;
+use netmidi_tcp::{
+    Header, IpNet, ListenAddress, Options, PortServer, ServerEvent, ServerHandle, SysEx,
+};
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
 use tokio::time::sleep;
@@ -30,6 +36,23 @@ struct Arguments {
     /// or in words (`note_on channel=0 note=60 velocity=100`). Goes on after its end.
     #[arg(long)]
     stdin: bool,
+    /// Let in only clients of this network, such as 192.168.1.0/24. May be given more than once.
+    #[arg(long, value_name = "CIDR")]
+    allow: Vec<IpNet>,
+    /// Let in no more clients than this at once.
+    #[arg(long, value_name = "COUNT")]
+    max_clients: Option<usize>,
+    /// Discard system exclusive messages.
+    #[arg(long)]
+    no_sysex: bool,
+    /// Encrypt with the certificates of this file, and with `--key`.
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// The private key that belongs to `--cert`.
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
     /// Tell clients this name, in a header line before the first message.
     #[arg(long)]
     name: Option<String>,
@@ -50,6 +73,9 @@ impl Arguments {
         let mut options = Options::new();
         if let Some(name) = &self.name {
             options = options.header(Header::new().field(Header::NAME, name)?);
+        }
+        if self.no_sysex {
+            options = options.sysex(SysEx::Refuse);
         }
         if let Some(octets) = self.receive_limit {
             options = options.receive_limit(octets);
@@ -74,15 +100,23 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let address: ListenAddress = arguments.address.parse()?;
-    let options = arguments.options()?;
-    let mut server = PortServer::builder()
+    let mut builder = PortServer::builder()
         .listen(address)
-        .options(options)
-        .bind()
-        .await?;
+        .options(arguments.options()?);
+    for network in &arguments.allow {
+        builder = builder.allow(*network);
+    }
+    if let Some(clients) = arguments.max_clients {
+        builder = builder.max_clients(clients);
+    }
+    #[cfg(feature = "tls")]
+    if let (Some(cert), Some(key)) = (&arguments.cert, &arguments.key) {
+        builder = builder.tls(tls::Server::from_files(cert, key)?);
+    }
+    let mut server = builder.bind().await?;
     println!("listening: {}", server.local_addr());
     if arguments.stdin {
-        tokio::spawn(send_lines(server.handle(), lines()));
+        tokio::spawn(send_lines(server.handle(), lines::read("tcp_server")));
     }
     while let Some(event) = server.next_event().await {
         match event {
@@ -100,6 +134,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
                 }
             }
             ServerEvent::Discarded { client, report } => println!("discarded: {client}: {report}"),
+            ServerEvent::Refused { address, refusal } => println!("refused: {address}: {refusal}"),
             ServerEvent::Disconnected { client, closed } => {
                 println!("disconnected: {client}: {closed}");
             }
@@ -117,28 +152,4 @@ async fn send_lines(server: ServerHandle, mut lines: mpsc::Receiver<MessageBuf>)
         // One that takes nothing is disconnected; the others have to have their turn before.
         yield_now().await;
     }
-}
-
-/// A thread: a read of standard input cannot be cancelled.
-fn lines() -> mpsc::Receiver<MessageBuf> {
-    let (sender, lines) = mpsc::channel(64);
-    thread::spawn(move || {
-        let mut reader = LineReader::new();
-        for line in io::stdin().lines() {
-            let line = match line {
-                Ok(line) => line,
-                Err(error) => return eprintln!("tcp_server: standard input: {error}"),
-            };
-            match reader.read(&line) {
-                Ok(None) => {}
-                Ok(Some(message)) => {
-                    if sender.blocking_send(message).is_err() {
-                        return;
-                    }
-                }
-                Err(error) => eprintln!("tcp_server: {error}"),
-            }
-        }
-    });
-    lines
 }

@@ -6,39 +6,18 @@
     reason = "a panic is a failed test"
 )]
 
+mod stage;
+
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
-use netmidi_message::{Channel, ChannelMessage, Message, MessageBuf, Note, U7};
-use netmidi_tcp::{AtEnd, CloseReason, Connector, Options, PortServer, SendError, connect};
+use netmidi_message::MessageBuf;
+use netmidi_tcp::{CloseReason, Connector, Options, PortServer, SendError, connect};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-const SOON: Duration = Duration::from_secs(10);
-
-fn note(number: usize) -> MessageBuf {
-    let low = |number: usize| U7::from_low_bits((number % 128) as u8);
-    ChannelMessage::note_on(
-        Channel::from_status((number / 16384 % 16) as u8),
-        Note::new(low(number).get()).unwrap(),
-        low(1 + number / 128 % 127),
-    )
-    .into()
-}
-
-fn parse(octets: &[u8]) -> MessageBuf {
-    Message::parse(octets).unwrap().to_buf()
-}
-
-/// Options with which only what the peer sends is received.
-fn plain() -> Options {
-    Options::new().at_end(AtEnd::Leave)
-}
-
-async fn within<F: Future>(future: F) -> F::Output {
-    timeout(SOON, future).await.expect("it takes too long")
-}
+use stage::{SOON, note, parse, plain, within};
 
 #[tokio::test]
 async fn messages_go_both_ways_in_order() {

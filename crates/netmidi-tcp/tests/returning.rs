@@ -6,26 +6,20 @@
     reason = "a panic is a failed test"
 )]
 
+mod stage;
+
 use std::time::Duration;
 
-use netmidi_message::{Message, MessageBuf};
+use netmidi_message::MessageBuf;
 use netmidi_tcp::{
     AtEnd, Backoff, CloseReason, Connector, Event, Header, Options, Overflow, PortServer,
     SendError, ServerEvent, SocketPort, connect,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-const SOON: Duration = Duration::from_secs(10);
-
-async fn within<F: Future>(future: F) -> F::Output {
-    timeout(SOON, future).await.expect("it takes too long")
-}
-
-fn parse(octets: &[u8]) -> MessageBuf {
-    Message::parse(octets).unwrap().to_buf()
-}
+use stage::{parse, within};
 
 const QUICKLY: Backoff = Backoff {
     first: Duration::from_millis(10),

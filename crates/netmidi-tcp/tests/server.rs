@@ -6,50 +6,22 @@
     reason = "a panic is a failed test"
 )]
 
+mod stage;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::StreamExt;
-use netmidi_message::{Channel, ChannelMessage, Message, MessageBuf, Note, U7};
 use netmidi_tcp::{
-    AtEnd, BindError, CloseReason, Connector, IpNet, ListenAddress, Options, Overflow, PortServer,
-    ServerClosed, ServerEvent, SysEx, Trouble, connect,
+    BindError, CloseReason, Connector, IpNet, ListenAddress, Overflow, PortServer, ServerClosed,
+    ServerEvent, SysEx, Trouble, connect,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-const SOON: Duration = Duration::from_secs(10);
-
-async fn within<F: Future>(future: F) -> F::Output {
-    timeout(SOON, future).await.expect("it takes too long")
-}
-
-fn note(number: usize) -> MessageBuf {
-    let low = |number: usize| U7::from_low_bits((number % 128) as u8);
-    ChannelMessage::note_on(
-        Channel::from_status((number / 16384 % 16) as u8),
-        Note::new(low(number).get()).unwrap(),
-        low(1 + number / 128 % 127),
-    )
-    .into()
-}
-
-fn parse(octets: &[u8]) -> MessageBuf {
-    Message::parse(octets).unwrap().to_buf()
-}
-
-fn plain() -> Options {
-    Options::new().at_end(AtEnd::Leave)
-}
-
-/// A client that does only what the test does, with hardly any room in its system.
-async fn raw(address: SocketAddr) -> TcpStream {
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    socket.connect(address).await.unwrap()
-}
+use stage::{SOON, note, parse, plain, raw, within};
 
 #[tokio::test]
 async fn all_clients_are_heard_and_told() {

@@ -6,26 +6,18 @@
     reason = "a panic is a failed test"
 )]
 
+mod stage;
+
 use std::time::Duration;
 
-use netmidi_message::{Message, MessageBuf};
 use netmidi_tcp::{
     AtEnd, CloseReason, Connector, Options, PortServer, Refusal, ServerEvent, connect, tls,
 };
 use rcgen::{CertificateParams, KeyPair};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
-const SOON: Duration = Duration::from_secs(10);
-
-async fn within<F: Future>(future: F) -> F::Output {
-    timeout(SOON, future).await.expect("it takes too long")
-}
-
-fn parse(octets: &[u8]) -> MessageBuf {
-    Message::parse(octets).unwrap().to_buf()
-}
+use stage::{parse, within};
 
 /// A self-signed certificate for these names, and its key, in PEM.
 fn certificate(names: &[&str]) -> (String, String) {

@@ -2,6 +2,7 @@
 //!
 //! `cargo run --example client -- --help` tells what it can do.
 
+mod lines;
 mod show;
 
 use std::error::Error;
@@ -14,7 +15,8 @@ use clap::Parser;
 use netmidi::message::{Channel, ChannelMessage, Message, Note, U7};
 use netmidi::{Client, InvitationState, JournalPolicy, PeerAddress};
 
-use show::{Lines, journal, show, stop_signal};
+use lines::Lines;
+use show::{journal, show, stop_signal};
 
 /// The white keys of one octave.
 const SCALE: [u8; 8] = [60, 62, 64, 65, 67, 69, 71, 72];

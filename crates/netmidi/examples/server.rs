@@ -2,6 +2,7 @@
 //!
 //! `cargo run --example server -- --help` tells what it can do.
 
+mod lines;
 mod show;
 
 use std::error::Error;
@@ -13,7 +14,8 @@ use clap::Parser;
 use futures::StreamExt;
 use netmidi::{Endpoint, Event, JournalPolicy, Route};
 
-use show::{Lines, journal, show, stop_signal};
+use lines::Lines;
+use show::{journal, show, stop_signal};
 
 /// Accepts RTP-MIDI (AppleMIDI) sessions and prints what is played.
 ///

@@ -14,7 +14,7 @@ use netmidi_session::{
     Event, InviteeId, InviteeState, ParticipantId, Persistence, SendError, Session, Target, Time,
     Transmit,
 };
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Sleep;
 
 use crate::address::PeerAddress;
@@ -22,7 +22,7 @@ use crate::burst::Burst;
 use crate::clock::Clock;
 use crate::event::Peer;
 use crate::invitation::{InvitationId, InvitationState};
-use crate::route::{Route, Router};
+use crate::route::{Route, Router, Routes};
 use crate::settings::Task;
 use crate::shared::{EventQueue, NewInvitation, Recipient, Request, Shared, Told};
 use crate::sockets::Sockets;
@@ -44,7 +44,7 @@ pub(crate) struct Driver {
     shared: Arc<Shared>,
     known: Known,
     /// What is passed on between peers.
-    router: Router,
+    router: Router<Routes>,
     requests: VecDeque<Request>,
     /// An event that the user's queue has no room for.
     held: Option<Event>,
@@ -60,10 +60,12 @@ pub(crate) struct Driver {
     retry_at: Option<Time>,
     /// The session may have more to send.
     unsent: bool,
+    /// Those who wait until what they sent has gone out.
+    fences: Vec<Fence>,
     alarm: Alarm,
     /// Dropped when the endpoint is closed: what ends with it notices.
     #[cfg(feature = "discovery")]
-    open: Option<tokio::sync::oneshot::Sender<()>>,
+    open: Option<oneshot::Sender<()>>,
     /// Last: the ports are free again when the user hears of the end.
     _end: EndOnDrop,
 }
@@ -92,7 +94,7 @@ impl Driver {
             _end: EndOnDrop(Arc::clone(&shared)),
             shared,
             known: Known::default(),
-            router: Router::new(routes),
+            router: Router::new(routes.into()),
             requests: VecDeque::new(),
             held: None,
             burst: Burst::new(),
@@ -101,6 +103,7 @@ impl Driver {
             blocked: None,
             retry_at: None,
             unsent: false,
+            fences: Vec::new(),
             alarm: Alarm::default(),
             #[cfg(feature = "discovery")]
             open: None,
@@ -109,7 +112,7 @@ impl Driver {
 
     /// Drops this when the endpoint is closed.
     #[cfg(feature = "discovery")]
-    pub(crate) fn ends_with(&mut self, open: tokio::sync::oneshot::Sender<()>) {
+    pub(crate) fn ends_with(&mut self, open: oneshot::Sender<()>) {
         self.open = Some(open);
     }
 
@@ -217,6 +220,7 @@ impl Driver {
                     // Nobody waits for it any more: then it is of no use.
                     let _ = answer.send(Stats::of(&self.session, self.router.stats()));
                 }
+                Request::Fence(to, passed) => self.set_fence(&to, passed),
                 Request::Routes(routes) => self.set_routes(routes),
                 Request::Invite(new) => self.known.invitations.add(new),
                 Request::Reachable(id, addresses) => self.invite(id, &addresses),
@@ -247,6 +251,8 @@ impl Driver {
         match to {
             Recipient::One(id) => send_one(id),
             Recipient::All => connected.iter().for_each(|id| send_one(*id)),
+            #[cfg(feature = "tcp")]
+            Recipient::Several(ids) => ids.iter().for_each(|id| send_one(*id)),
             Recipient::AllBut(but) => {
                 connected
                     .iter()
@@ -344,7 +350,23 @@ impl Driver {
         if forwarded || self.pay() {
             self.transmit(cx);
         }
+        if !self.fences.is_empty() {
+            let session = &self.session;
+            self.fences.retain_mut(|fence| !fence.is_passed(session));
+        }
         told
+    }
+
+    /// Somebody wants to know when all that has been sent to these peers so far has gone out.
+    fn set_fence(&mut self, to: &[ParticipantId], passed: oneshot::Sender<()>) {
+        let marks = to
+            .iter()
+            .filter_map(|id| Some((*id, self.session.outgoing(*id)?.accepted)))
+            .collect();
+        self.fences.push(Fence {
+            marks,
+            passed: Some(passed),
+        });
     }
 
     fn set_routes(&mut self, routes: Vec<Route>) {
@@ -357,7 +379,7 @@ impl Driver {
         } = self;
         let now = clock.now();
         let mut queue = shared.events();
-        router.set_routes(routes, &mut |to, message| {
+        router.set_routes(routes.into(), &mut |to, message| {
             send_on(session, now, &mut queue, to, message)
         });
     }
@@ -440,7 +462,7 @@ impl Driver {
             forwarded |= pass_on(router, session, &mut now, &mut queue, &event);
             if let Some(told) = known.told(event, shared) {
                 if let Told::Connected(_, peer) = &told {
-                    router.joined(Arc::clone(peer));
+                    router.joined(peer.id, Arc::clone(peer));
                 }
                 queue.push(told);
                 any = true;
@@ -467,7 +489,7 @@ impl Driver {
 
 /// Passes on to other peers what an event brings. Returns whether that was anything.
 fn pass_on(
-    router: &mut Router,
+    router: &mut Router<Routes>,
     session: &mut Session,
     now: &mut impl FnMut() -> Time,
     queue: &mut EventQueue<'_>,
@@ -505,6 +527,31 @@ fn send_on(
             queue.push_failure(to, error);
             false
         }
+    }
+}
+
+/// Somebody who waits until what was sent before has gone out.
+struct Fence {
+    /// For each receiver, how much of all that is ever sent to it has to be gone.
+    marks: Vec<(ParticipantId, u64)>,
+    passed: Option<oneshot::Sender<()>>,
+}
+
+impl Fence {
+    /// Whether nobody waits any more; tells him.
+    fn is_passed(&mut self, session: &Session) -> bool {
+        self.marks.retain(|(id, mark)| {
+            // Who has left gets nothing more.
+            let outgoing = session.outgoing(*id);
+            outgoing.is_some_and(|outgoing| outgoing.gone() < *mark)
+        });
+        if self.marks.is_empty()
+            && let Some(passed) = self.passed.take()
+        {
+            // Or it has stopped waiting.
+            let _ = passed.send(());
+        }
+        self.passed.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 }
 

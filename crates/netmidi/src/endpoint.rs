@@ -493,6 +493,32 @@ impl Handle {
         )
     }
 
+    /// Sends a message to these peers, as far as they are connected.
+    #[cfg(feature = "tcp")]
+    pub(crate) fn send_to(
+        &self,
+        to: Box<[ParticipantId]>,
+        message: Message<'_>,
+    ) -> Result<(), SendError> {
+        let now = self.clock.now();
+        self.shared.send(now, None, Recipient::Several(to), message)
+    }
+
+    /// Waits until all that was sent to these peers before has gone out in packets, or they are gone:
+    /// for those who send a lot, which [`send`](Self::send) never makes wait. What is scheduled for
+    /// later ([`send_at`](Self::send_at)) is waited for, too.
+    ///
+    /// # Errors
+    /// When the endpoint is closed.
+    pub async fn flush(
+        &self,
+        to: impl IntoIterator<Item = ParticipantId>,
+    ) -> Result<(), SendError> {
+        let (passed, passes) = oneshot::channel();
+        self.shared.fence(to.into_iter().collect(), passed)?;
+        passes.await.map_err(|_| SendError::Closed)
+    }
+
     /// Invites somebody: a name or number with a control port, 5004 unless it is given, or the name of
     /// a session in the local network. [`PeerAddress`] tells how a text is read.
     ///

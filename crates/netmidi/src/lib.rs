@@ -38,13 +38,15 @@
 //! local network, `connect` and `invite` take the names of sessions there, and `discover` lists them.
 //! Programs without tokio use [`blocking`].
 //!
-//! It leaves out, for now: MIDI over TCP.
+//! MIDI over TCP, as Python's mido has it, is in `tcp`; `bridge` joins it with RTP-MIDI.
 //!
 //! Follows Apple's MIDI Network Driver Protocol, RFC 6295 and RFC 3550 by way of `netmidi-session`;
 //! of its own it adds that the data port is the one above the control port.
 //!
 //! Features: `discovery`, on unless switched off, announces and finds sessions by name; it costs the
-//! crate `netmidi-discovery`, and four threads for each endpoint that does so. Beside that it costs the
+//! crate `netmidi-discovery`, and four threads for each endpoint that does so. `tcp`, on unless switched
+//! off, has MIDI over TCP and the bridge; it costs the crate `netmidi-tcp`, and a task for each
+//! connection. `tls` encrypts such connections with rustls. Beside that the crate costs the
 //! standard library, tokio (`net`, `rt`, `sync`, `time`), one task for each endpoint, and one for each
 //! invitation.
 
@@ -52,6 +54,8 @@
 
 mod address;
 pub mod blocking;
+#[cfg(feature = "tcp")]
+pub mod bridge;
 mod burst;
 mod client;
 mod clock;
@@ -85,6 +89,8 @@ pub use netmidi_session::{
     SendError as SessionSendError, SessionStats, Ssrc, SysExPolicy, Time, UndefinedCommands,
     Verdict,
 };
+#[cfg(feature = "tcp")]
+pub use netmidi_tcp as tcp;
 pub use route::{Party, Route, RouteStats};
 pub use sockets::PairAddresses;
 pub use stats::{PeerStats, Stats};

@@ -315,36 +315,90 @@ impl Effect {
     }
 }
 
+/// Who hears whom.
+pub(crate) trait Routing {
+    /// Names somebody.
+    type Id: Copy + Ord;
+    /// What is known of somebody.
+    type Peer;
+
+    /// Whether `to` hears what `from` plays. Nobody hears himself.
+    fn leads(&self, from: &Self::Peer, to: &Self::Peer) -> bool;
+
+    /// Whether nobody hears anybody.
+    fn is_empty(&self) -> bool;
+
+    /// Whether all hear all.
+    fn is_everybody(&self) -> bool;
+}
+
+/// The routes of an endpoint.
+#[derive(Debug, Default)]
+pub(crate) struct Routes {
+    all: Vec<Route>,
+    everybody: bool,
+}
+
+impl From<Vec<Route>> for Routes {
+    fn from(all: Vec<Route>) -> Self {
+        let everybody = all.contains(&Route::Everybody);
+        Self { all, everybody }
+    }
+}
+
+impl Routing for Routes {
+    type Id = ParticipantId;
+    type Peer = Arc<Peer>;
+
+    fn leads(&self, from: &Arc<Peer>, to: &Arc<Peer>) -> bool {
+        !is_same(from, to) && self.all.iter().any(|route| route.leads(from, to))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    fn is_everybody(&self) -> bool {
+        self.everybody
+    }
+}
+
 /// Knows who is connected and whom each of them is passed on to.
 ///
-/// Bounded by the peers and the routes: what is held takes eight octets for each key and pedal that a
+/// Bounded by the peers and the routes: what is held takes some octets for each key and pedal that a
 /// peer has down.
-#[derive(Default)]
-pub(crate) struct Router {
-    routes: Vec<Route>,
-    peers: BTreeMap<ParticipantId, Arc<Peer>>,
+pub(crate) struct Router<R: Routing> {
+    routes: R,
+    peers: BTreeMap<R::Id, R::Peer>,
     /// Whom a peer is passed on to, in order; found out when it first plays, forgotten whenever
     /// somebody comes or goes. Not used where all hear all, as it would grow with the square of them.
-    targets: BTreeMap<ParticipantId, Vec<ParticipantId>>,
-    everybody: bool,
+    targets: BTreeMap<R::Id, Vec<R::Id>>,
     /// Where all hear all: whom a message goes to.
-    scratch: Vec<ParticipantId>,
+    scratch: Vec<R::Id>,
     /// Who holds each [`Item`]. Empty as long as there are no routes.
-    holders: Box<[Vec<ParticipantId>]>,
+    holders: Box<[Vec<R::Id>]>,
     /// Releases that a receiver's queue had no room for.
-    owed: BTreeSet<(ParticipantId, Item)>,
+    owed: BTreeSet<(R::Id, Item)>,
     stats: RouteStats,
 }
 
 /// Sends to a receiver; whether there was room.
-pub(crate) trait Send: FnMut(ParticipantId, Message<'_>) -> bool {}
+pub(crate) trait Send<Id>: FnMut(Id, Message<'_>) -> bool {}
 
-impl<F: FnMut(ParticipantId, Message<'_>) -> bool> Send for F {}
+impl<Id, F: FnMut(Id, Message<'_>) -> bool> Send<Id> for F {}
 
-impl Router {
-    pub(crate) fn new(routes: Vec<Route>) -> Self {
-        let mut router = Self::default();
-        router.change(routes);
+impl<R: Routing> Router<R> {
+    pub(crate) fn new(routes: R) -> Self {
+        let mut router = Self {
+            routes,
+            peers: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            scratch: Vec::new(),
+            holders: Box::default(),
+            owed: BTreeSet::new(),
+            stats: RouteStats::default(),
+        };
+        router.begin_to_hold();
         router
     }
 
@@ -352,13 +406,13 @@ impl Router {
         self.stats
     }
 
-    pub(crate) fn joined(&mut self, peer: Arc<Peer>) {
+    pub(crate) fn joined(&mut self, id: R::Id, peer: R::Peer) {
         self.targets.clear();
-        self.peers.insert(peer.id, peer);
+        self.peers.insert(id, peer);
     }
 
     /// Takes a peer out; what it held is let go.
-    pub(crate) fn left(&mut self, id: ParticipantId, send: &mut impl Send) {
+    pub(crate) fn left(&mut self, id: R::Id, send: &mut impl Send<R::Id>) {
         if !self.holders.is_empty() {
             let targets = self.take_targets(id);
             for item in Item::all() {
@@ -373,9 +427,9 @@ impl Router {
     }
 
     /// Other routes from now on. What was passed along those that are no more is let go.
-    pub(crate) fn set_routes(&mut self, routes: Vec<Route>, send: &mut impl Send) {
-        let mut passed: BTreeSet<(ParticipantId, Item)> = BTreeSet::new();
-        let held: Vec<(ParticipantId, Item)> = self
+    pub(crate) fn set_routes(&mut self, routes: R, send: &mut impl Send<R::Id>) {
+        let mut passed: BTreeSet<(R::Id, Item)> = BTreeSet::new();
+        let held: Vec<(R::Id, Item)> = self
             .holders
             .iter()
             .zip(Item::all())
@@ -386,7 +440,9 @@ impl Router {
             passed.extend(targets.iter().map(|to| (*to, item)));
             self.put_targets(from, targets);
         }
-        self.change(routes);
+        self.routes = routes;
+        self.targets.clear();
+        self.begin_to_hold();
         for (to, item) in passed {
             let kept = self
                 .holders
@@ -401,21 +457,35 @@ impl Router {
         }
     }
 
-    fn change(&mut self, routes: Vec<Route>) {
-        self.everybody = routes.contains(&Route::Everybody);
-        self.routes = routes;
-        self.targets.clear();
+    fn begin_to_hold(&mut self) {
         if !self.routes.is_empty() && self.holders.is_empty() {
             self.holders = vec![Vec::new(); ITEMS].into_boxed_slice();
+        }
+    }
+
+    /// Whether a message ends something that a peer holds, as far as is known here.
+    #[cfg(feature = "tcp")]
+    pub(crate) fn is_release(&self, from: R::Id, message: &Message<'_>) -> bool {
+        let holds = |item: Item| {
+            let holders = self.holders.get(item.0);
+            holders.is_some_and(|holders| holders.contains(&from))
+        };
+        match Effect::of(message) {
+            Effect::Release(item) => holds(item),
+            Effect::NotesOff(channel) | Effect::KeysUp(channel) => {
+                Item::keys_of(channel).any(holds)
+            }
+            Effect::PedalsUp(channel) => Item::pedals_of(channel).any(holds),
+            Effect::Press(_) | Effect::Reset | Effect::None => false,
         }
     }
 
     /// Passes on what a peer has played.
     pub(crate) fn forward(
         &mut self,
-        from: ParticipantId,
+        from: R::Id,
         message: Message<'_>,
-        send: &mut impl Send,
+        send: &mut impl Send<R::Id>,
     ) {
         if self.routes.is_empty() {
             return;
@@ -456,13 +526,23 @@ impl Router {
         self.put_targets(from, targets);
     }
 
+    /// A message that was taken for a receiver found no room after all.
+    #[cfg(feature = "tcp")]
+    pub(crate) fn not_taken(&mut self, to: R::Id, message: &Message<'_>) {
+        self.stats.forwarded -= 1;
+        self.stats.not_sent += 1;
+        if let Effect::Release(item) = Effect::of(message) {
+            self.owed.insert((to, item));
+        }
+    }
+
     /// Whether there are releases to be tried again.
     pub(crate) fn owes(&self) -> bool {
         !self.owed.is_empty()
     }
 
     /// Tries again what there was no room for. Returns whether any of it went.
-    pub(crate) fn pay(&mut self, send: &mut impl Send) -> bool {
+    pub(crate) fn pay(&mut self, send: &mut impl Send<R::Id>) -> bool {
         let before = self.owed.len();
         let mut full = None;
         self.owed.retain(|(to, item)| {
@@ -482,11 +562,11 @@ impl Router {
     /// Lets go what a source held of a channel, and no more.
     fn notes_off(
         &mut self,
-        from: ParticipantId,
-        targets: &[ParticipantId],
+        from: R::Id,
+        targets: &[R::Id],
         channel: Channel,
         message: Message<'_>,
-        send: &mut impl Send,
+        send: &mut impl Send<R::Id>,
     ) {
         let held: Vec<Item> = Item::keys_of(channel)
             .filter(|item| self.lets_go(*item, from))
@@ -505,11 +585,11 @@ impl Router {
     /// Passes on a release to those for whom nobody else holds the item.
     fn release(
         &mut self,
-        from: ParticipantId,
-        targets: &[ParticipantId],
+        from: R::Id,
+        targets: &[R::Id],
         item: Item,
         message: Message<'_>,
-        send: &mut impl Send,
+        send: &mut impl Send<R::Id>,
     ) {
         for to in targets {
             if self.is_held_for(*to, from, item) {
@@ -520,13 +600,13 @@ impl Router {
         }
     }
 
-    fn pass_all(&mut self, targets: &[ParticipantId], message: Message<'_>, send: &mut impl Send) {
+    fn pass_all(&mut self, targets: &[R::Id], message: Message<'_>, send: &mut impl Send<R::Id>) {
         for to in targets {
             self.pass(*to, message, send);
         }
     }
 
-    fn pass(&mut self, to: ParticipantId, message: Message<'_>, send: &mut impl Send) -> bool {
+    fn pass(&mut self, to: R::Id, message: Message<'_>, send: &mut impl Send<R::Id>) -> bool {
         let sent = send(to, message);
         match sent {
             true => self.stats.forwarded += 1,
@@ -536,7 +616,7 @@ impl Router {
     }
 
     /// A source holds an item no longer. Whether it did.
-    fn lets_go(&mut self, item: Item, from: ParticipantId) -> bool {
+    fn lets_go(&mut self, item: Item, from: R::Id) -> bool {
         let Some(holders) = self.holders.get_mut(item.0) else {
             return false;
         };
@@ -548,7 +628,7 @@ impl Router {
     }
 
     /// Whether a receiver hears the item held by somebody but `from`.
-    fn is_held_for(&self, to: ParticipantId, from: ParticipantId, item: Item) -> bool {
+    fn is_held_for(&self, to: R::Id, from: R::Id, item: Item) -> bool {
         self.holders.get(item.0).is_some_and(|holders| {
             holders
                 .iter()
@@ -556,15 +636,15 @@ impl Router {
         })
     }
 
-    fn leads(&self, from: ParticipantId, to: ParticipantId) -> bool {
+    fn leads(&self, from: R::Id, to: R::Id) -> bool {
         let (Some(from), Some(to)) = (self.peers.get(&from), self.peers.get(&to)) else {
             return false;
         };
-        !is_same(from, to) && self.routes.iter().any(|route| route.leads(from, to))
+        self.routes.leads(from, to)
     }
 
     /// Whom a peer is passed on to, to be given back with [`put_targets`](Self::put_targets).
-    fn take_targets(&mut self, from: ParticipantId) -> Vec<ParticipantId> {
+    fn take_targets(&mut self, from: R::Id) -> Vec<R::Id> {
         if let Some(targets) = self.targets.get_mut(&from) {
             return std::mem::take(targets);
         }
@@ -575,8 +655,8 @@ impl Router {
         targets
     }
 
-    fn put_targets(&mut self, from: ParticipantId, targets: Vec<ParticipantId>) {
-        if self.everybody {
+    fn put_targets(&mut self, from: R::Id, targets: Vec<R::Id>) {
+        if self.routes.is_everybody() {
             self.scratch = targets;
         } else {
             self.targets.insert(from, targets);
@@ -584,7 +664,7 @@ impl Router {
     }
 }
 
-impl fmt::Debug for Router {
+impl<R: Routing + fmt::Debug> fmt::Debug for Router<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Router")
             .field("routes", &self.routes)
@@ -594,7 +674,7 @@ impl fmt::Debug for Router {
 
 /// Two sessions with the same peer, by two ports or address families. Devices that all have the SSRC of
 /// their maker's example still have names of their own.
-fn is_same(one: &Peer, other: &Peer) -> bool {
+pub(crate) fn is_same(one: &Peer, other: &Peer) -> bool {
     one.id == other.id || (one.ssrc == other.ssrc && one.name == other.name)
 }
 
@@ -656,7 +736,7 @@ mod tests {
             room
         }
 
-        fn by(&mut self, router: &mut Router, from: ParticipantId, message: Message<'_>) {
+        fn by(&mut self, router: &mut Router<Routes>, from: ParticipantId, message: Message<'_>) {
             router.forward(from, message, &mut |to, message| self.send(to, message));
         }
 
@@ -668,12 +748,12 @@ mod tests {
     #[test]
     fn the_same_peer_twice_does_not_hear_itself() {
         let [a, again, b, copy] = ids();
-        let mut router = Router::new(vec![Route::Everybody]);
-        router.joined(peer(a, "a", 1));
-        router.joined(peer(again, "a", 1));
-        router.joined(peer(b, "b", 2));
+        let mut router = Router::new(vec![Route::Everybody].into());
+        router.joined(a, peer(a, "a", 1));
+        router.joined(again, peer(again, "a", 1));
+        router.joined(b, peer(b, "b", 2));
         // From another maker who copied the number.
-        router.joined(peer(copy, "copy", 1));
+        router.joined(copy, peer(copy, "copy", 1));
         let mut sent = Sent::default();
         sent.by(&mut router, a, on(60));
         let to: Vec<_> = sent.take().into_iter().map(|(to, _)| to).collect();
@@ -683,13 +763,16 @@ mod tests {
     #[test]
     fn several_routes_to_one_receiver_bring_a_message_once() {
         let [a, b] = ids();
-        let mut router = Router::new(vec![
-            Route::one_way("a", "b"),
-            Route::Everybody,
-            Route::both_ways(a, Party::Anybody),
-        ]);
-        router.joined(peer(a, "a", 1));
-        router.joined(peer(b, "b", 2));
+        let mut router = Router::new(
+            vec![
+                Route::one_way("a", "b"),
+                Route::Everybody,
+                Route::both_ways(a, Party::Anybody),
+            ]
+            .into(),
+        );
+        router.joined(a, peer(a, "a", 1));
+        router.joined(b, peer(b, "b", 2));
         let mut sent = Sent::default();
         sent.by(&mut router, a, on(60));
         assert_eq!(sent.take(), [(b, on(60).to_string())]);
@@ -698,9 +781,9 @@ mod tests {
     #[test]
     fn a_release_without_room_is_made_up_for() {
         let [a, b, c] = ids();
-        let mut router = Router::new(vec![Route::Everybody]);
+        let mut router = Router::new(vec![Route::Everybody].into());
         for (id, name, ssrc) in [(a, "a", 1), (b, "b", 2), (c, "c", 3)] {
-            router.joined(peer(id, name, ssrc));
+            router.joined(id, peer(id, name, ssrc));
         }
         let mut sent = Sent::default();
         sent.by(&mut router, a, on(60));
@@ -727,12 +810,10 @@ mod tests {
     #[test]
     fn who_hears_only_one_of_two_holders_hears_that_one_let_go() {
         let [a, b, c, d] = ids();
-        let mut router = Router::new(vec![
-            Route::one_way("a", "c"),
-            Route::merge(["a", "b"], "d"),
-        ]);
+        let mut router =
+            Router::new(vec![Route::one_way("a", "c"), Route::merge(["a", "b"], "d")].into());
         for (id, name, ssrc) in [(a, "a", 1), (b, "b", 2), (c, "c", 3), (d, "d", 4)] {
-            router.joined(peer(id, name, ssrc));
+            router.joined(id, peer(id, name, ssrc));
         }
         let mut sent = Sent::default();
         sent.by(&mut router, a, on(60));

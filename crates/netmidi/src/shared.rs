@@ -38,6 +38,8 @@ pub(crate) enum Request {
     Stats(oneshot::Sender<Stats>),
     Do(Task),
     Routes(Vec<Route>),
+    /// To be told when all that was sent to these has gone out.
+    Fence(Vec<ParticipantId>, oneshot::Sender<()>),
     Invite(NewInvitation),
     /// Its name has these addresses.
     Reachable(InvitationId, Vec<SocketAddr>),
@@ -57,11 +59,14 @@ pub(crate) struct NewInvitation {
 }
 
 /// Who a message is for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Recipient {
     One(ParticipantId),
     All,
     AllBut(ParticipantId),
+    /// Those of these who are connected.
+    #[cfg(feature = "tcp")]
+    Several(Box<[ParticipantId]>),
 }
 
 #[derive(Debug)]
@@ -331,6 +336,14 @@ impl Shared {
 
     pub(crate) fn set_routes(&self, routes: Vec<Route>) -> Result<(), SendError> {
         self.ask(Request::Routes(routes))
+    }
+
+    pub(crate) fn fence(
+        &self,
+        to: Vec<ParticipantId>,
+        passed: oneshot::Sender<()>,
+    ) -> Result<(), SendError> {
+        self.ask(Request::Fence(to, passed))
     }
 
     pub(crate) fn ask_stats(&self, answer: oneshot::Sender<Stats>) -> Result<(), SendError> {

@@ -17,7 +17,7 @@ use crate::event::ParticipantId;
 use crate::outbound::{Draft, Emitted, Outbound};
 use crate::pacing::Pacing;
 use crate::participant::{Participant, Stage};
-use crate::stats::ParticipantStats;
+use crate::stats::{Outgoing, ParticipantStats};
 use crate::time::Time;
 use crate::timer::{Timer, Timers};
 use crate::transmit::{LocalPort, Transmit};
@@ -116,6 +116,18 @@ impl Session {
         }
         enlist(now, waiting, to, participant);
         Ok(())
+    }
+
+    /// How far what was sent to a participant has got; `None` for one that is not in the session or
+    /// is leaving it.
+    #[must_use]
+    pub fn outgoing(&self, to: ParticipantId) -> Option<Outgoing> {
+        let participant = self.participants.get(&to)?;
+        let outbound = &participant.outbound;
+        (!participant.is_leaving()).then(|| Outgoing {
+            accepted: outbound.accepted_octets(),
+            waiting: outbound.queued_octets() as u64,
+        })
     }
 
     /// Takes back what was scheduled with [`send_at`](Self::send_at) for later than `now` and has

@@ -1,0 +1,172 @@
+//! One server and many clients: whoever does not read, or vanishes, takes nothing from the others.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a panic is a failed test"
+)]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use netmidi_message::{Message, MessageBuf};
+use netmidi_tcp::{CloseReason, Connector, Options, PortServer, Trouble};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{sleep, timeout};
+
+/// For all of it.
+const IN_TIME: Duration = Duration::from_secs(60);
+const MESSAGES: usize = 3000;
+/// Messages that are sent without a pause.
+const BURST: usize = 60;
+/// The burst after which one of the clients vanishes.
+const VANISHES_AFTER: usize = 5;
+/// So many octets may wait for a client: far more than a burst has, less than all together.
+const SEND_LIMIT: usize = 8 << 10;
+
+/// No two of 16,384 in a row are equal.
+fn message(number: usize) -> MessageBuf {
+    let (low, high) = ((number % 128) as u8, (number / 128 % 128) as u8);
+    let octets = match number % 500 {
+        // One that all queues share.
+        499 => {
+            let mut octets = vec![0xF0, 0x7D, low, high];
+            octets.resize(800, 1);
+            octets.push(0xF7);
+            octets
+        }
+        n if n % 50 == 7 => vec![0xF0, 0x7D, low, high, 0xF7],
+        _ => vec![0xE0, low, high],
+    };
+    Message::parse(&octets).unwrap().to_buf()
+}
+
+/// A client that does only what the test does, with hardly any room in its system.
+async fn raw(address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(address).await.unwrap()
+}
+
+/// All but two of `clients` get everything, in order.
+async fn all_the_others_get_everything(clients: usize) {
+    let options = Options::new().send_limit(SEND_LIMIT);
+    let server = PortServer::builder()
+        .options(options)
+        .max_clients(clients)
+        .bind()
+        .await
+        .unwrap();
+    let unread = raw(server.local_addr()).await;
+    let vanishing = raw(server.local_addr()).await;
+    let mut listeners = Vec::new();
+    for _ in 2..clients {
+        let port = Connector::new().timeout(IN_TIME);
+        let mut port = port.connect(server.local_addr()).await.unwrap();
+        listeners.push(tokio::spawn(async move {
+            for number in 0..MESSAGES {
+                let got = port.receive().await.expect("it ends too early");
+                assert_eq!(got, message(number), "message {number}");
+            }
+            port
+        }));
+    }
+    while server.clients().len() < clients {
+        sleep(Duration::from_millis(1)).await;
+    }
+
+    // The system of the one that does not read takes nothing more, and little waits in the queue.
+    let of = |raw: &TcpStream| raw.local_addr().unwrap();
+    let all = server.clients();
+    let by_address = |address| all.iter().find(|it| it.address() == address).unwrap();
+    let (unread_client, vanishing_client) = (by_address(of(&unread)), by_address(of(&vanishing)));
+    let filler = [&[0xF0][..], &[1; 1022], &[0xF7]].concat();
+    let filler = Message::parse(&filler).unwrap();
+    let (mut told, mut waited) = (0, 0);
+    while waited < 50 {
+        let waiting = told - unread_client.stats().octets_sent as usize;
+        if waiting < 4096 {
+            assert_eq!(unread_client.send(filler), Ok(()));
+            told += 1024;
+            waited = 0;
+        } else {
+            waited += 1;
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    let mut vanishing = Some(vanishing);
+    let (mut overflowed, mut closed) = (0, 0);
+    for number in 0..MESSAGES {
+        let report = server.send(&message(number));
+        for (client, trouble) in report.troubles() {
+            match trouble {
+                Trouble::Overflowed => {
+                    assert_eq!(client, unread_client);
+                    overflowed += 1;
+                }
+                Trouble::Closed => {
+                    assert!([unread_client, vanishing_client].contains(&client));
+                    closed += 1;
+                }
+                trouble => panic!("{client}: {trouble:?}"),
+            }
+        }
+        assert_eq!(report.reached() + report.troubles().len(), clients);
+        if number % BURST == BURST - 1 {
+            if number / BURST == VANISHES_AFTER {
+                let vanishing = vanishing.take().unwrap();
+                // It is reset: nothing waits to be sent, and what it was sent is thrown away.
+                vanishing.set_zero_linger().unwrap();
+            }
+            // All others have read by then, however slow they are. To wait for the one that does not
+            // read would be for ever.
+            let sent = |client: &&netmidi_tcp::Client| {
+                client.close_reason().is_none()
+                    && client != &unread_client
+                    && client.stats().octets_sent < octets_up_to(number)
+            };
+            while all.iter().any(|client| sent(&client)) {
+                sleep(Duration::from_millis(1)).await;
+            }
+        }
+    }
+    assert_eq!(overflowed, 1, "of the one that does not read");
+    assert!(closed > 0);
+    for listener in listeners {
+        // The port is closed only now: whoever leaves is no trouble for the server.
+        drop(listener.await.unwrap());
+    }
+    let reason = |client: &netmidi_tcp::Client| client.close_reason().unwrap().reason;
+    for (client, expected) in [
+        (unread_client, CloseReason::Overflow { limit: SEND_LIMIT }),
+        (vanishing_client, CloseReason::Reset),
+    ] {
+        assert_eq!(reason(client).to_string(), expected.to_string());
+    }
+    assert_eq!(server.stats().overflowed, 1);
+    drop(unread);
+}
+
+/// Octets of all messages up to this one.
+fn octets_up_to(number: usize) -> u64 {
+    (0..=number)
+        .map(|number| message(number).as_message().to_vec().len() as u64)
+        .sum()
+}
+
+#[tokio::test]
+async fn of_fifty_clients_two_fail() {
+    timeout(IN_TIME, all_the_others_get_everything(50))
+        .await
+        .expect("it takes too long");
+}
+
+/// `cargo xtask crowd` runs it, with as many sockets as it takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "2,100 files have to be open at once: cargo xtask crowd"]
+async fn of_a_thousand_clients_two_fail() {
+    timeout(IN_TIME, all_the_others_get_everything(1000))
+        .await
+        .expect("it takes too long");
+}
