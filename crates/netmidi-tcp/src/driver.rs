@@ -290,7 +290,7 @@ impl<'a> Driver<'a> {
         let mut tally = Tally::default();
         let mut staged = Vec::new();
         let mut incomplete = None;
-        let within = self.reader.is_within_message();
+        let mut within = self.reader.is_within_message();
         let Self {
             reader,
             sounding,
@@ -303,6 +303,8 @@ impl<'a> Driver<'a> {
             {
                 incomplete = Some(Incomplete::new(cut.bytes));
             }
+            // F4 and F5 are whole when nothing more comes.
+            within &= !matches!(heard, Heard::Message(_));
             tally.hear(heard, &mut staged, sounding, overlong);
         });
         if within && incomplete.is_none() {

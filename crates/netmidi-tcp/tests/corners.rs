@@ -14,8 +14,8 @@ use std::time::Duration;
 use futures::StreamExt;
 use netmidi_message::{Message, MessageBuf};
 use netmidi_tcp::{
-    Backoff, CloseReason, Connector, Event, Options, PortServer, SendError, ServerEvent,
-    SocketPort, connect,
+    AtEnd, Backoff, CloseReason, Connector, Event, Options, PortServer, SendError, ServerEvent,
+    SocketPort, SysEx, connect,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -427,4 +427,16 @@ async fn asking_a_server_does_not_make_it_forget_who_waits() {
     port.send(&parse(&[0x90, 1, 2])).await.unwrap();
     let received = within(received).await.unwrap();
     assert_eq!(received.unwrap().1, parse(&[0x90, 1, 2]));
+}
+
+#[tokio::test]
+async fn a_message_that_was_refused_and_ended_is_not_cut() {
+    let options = Options::new().sysex(SysEx::Refuse).at_end(AtEnd::Leave);
+    let (mut port, mut peer) = pair(options).await;
+    peer.write_all(&[0xF0, 1, 2, 3, 0xF7, 0xF4]).await.unwrap();
+    drop(peer);
+    assert_eq!(within(port.receive()).await, Some(parse(&[0xF4])));
+    assert!(within(port.receive()).await.is_none());
+    let closed = port.close_reason().unwrap();
+    assert!(closed.incomplete.is_none(), "{closed}");
 }
