@@ -6,6 +6,7 @@
     reason = "a panic is a failed test"
 )]
 
+use std::io::Read;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,46 @@ async fn raw(address: SocketAddr) -> TcpStream {
     socket.connect(address).await.unwrap()
 }
 
+/// Sends to a client that does not read until its system takes nothing more and a little waits.
+/// How many octets that are.
+async fn fill(client: &Client) -> u64 {
+    let octets = filler();
+    let filler = Message::parse(&octets).unwrap();
+    let (mut told, mut waited) = (0, 0);
+    while waited < 50 {
+        if told - client.stats().octets_sent < 4096 {
+            assert_eq!(client.send(filler).unwrap(), Ok(()));
+            told += octets.len() as u64;
+            waited = 0;
+        } else {
+            waited += 1;
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+    told
+}
+
+fn filler() -> Vec<u8> {
+    [&[0xF0][..], &[1; 1022], &[0xF7]].concat()
+}
+
+/// Reads what [`fill`] sent, and then everything.
+fn catch_up(mut stream: std::net::TcpStream, more: u64) {
+    stream.set_nonblocking(false).unwrap();
+    stream.set_read_timeout(Some(IN_TIME)).unwrap();
+    let mut truth = filler().repeat(more as usize / filler().len());
+    for number in 0..MESSAGES {
+        truth.extend(message(number).as_message().to_vec());
+    }
+    let mut octets = vec![0; truth.len()];
+    stream.read_exact(&mut octets).unwrap();
+    let wrong = octets
+        .iter()
+        .zip(&truth)
+        .position(|(got, sent)| got != sent);
+    assert_eq!(wrong, None, "of {} octets", truth.len());
+}
+
 /// All but two of `clients` get everything, in order.
 async fn all_the_others_get_everything(clients: usize) {
     let begun = Instant::now();
@@ -60,8 +101,9 @@ async fn all_the_others_get_everything(clients: usize) {
         .unwrap();
     let unread = raw(server.local_addr()).await;
     let vanishing = raw(server.local_addr()).await;
+    let late = raw(server.local_addr()).await;
     let mut listeners = Vec::new();
-    for _ in 2..clients {
+    for _ in 3..clients {
         let port = Connector::new().timeout(IN_TIME);
         let mut port = port.connect(server.local_addr()).await.unwrap();
         listeners.push(tokio::spawn(async move {
@@ -76,25 +118,17 @@ async fn all_the_others_get_everything(clients: usize) {
         sleep(Duration::from_millis(1)).await;
     }
 
-    // The system of the one that does not read takes nothing more, and little waits in the queue.
-    let of = |raw: &TcpStream| raw.local_addr().unwrap();
     let all = server.clients();
-    let by_address = |address| all.iter().find(|it| it.address() == address).unwrap();
-    let (unread_client, vanishing_client) = (by_address(of(&unread)), by_address(of(&vanishing)));
-    let filler = [&[0xF0][..], &[1; 1022], &[0xF7]].concat();
-    let filler = Message::parse(&filler).unwrap();
-    let (mut told, mut waited) = (0, 0);
-    while waited < 50 {
-        let waiting = told - unread_client.stats().octets_sent as usize;
-        if waiting < 4096 {
-            assert_eq!(unread_client.send(filler).unwrap(), Ok(()));
-            told += 1024;
-            waited = 0;
-        } else {
-            waited += 1;
-            sleep(Duration::from_millis(1)).await;
-        }
-    }
+    let of = |raw: &TcpStream| {
+        let address = raw.local_addr().unwrap();
+        all.iter().find(|it| it.address() == address).unwrap()
+    };
+    let (unread_client, vanishing_client, late_client) = (of(&unread), of(&vanishing), of(&late));
+    fill(unread_client).await;
+    // This one reads only now: it has been sent much that others have not.
+    let more = fill(late_client).await;
+    let late = late.into_std().unwrap();
+    let late = std::thread::spawn(move || catch_up(late, more));
 
     let mut vanishing = Some(vanishing);
     println!("{clients} are there after {:?}", begun.elapsed());
@@ -125,12 +159,13 @@ async fn all_the_others_get_everything(clients: usize) {
             }
             // The systems of all others take it, however slow they are. To wait for the one that does
             // not read would be for ever.
-            let behind = |client: &&Client| {
+            let behind = |client: &Client| {
+                let more = if client == late_client { more } else { 0 };
                 client.close_reason().is_none()
-                    && client != &unread_client
-                    && client.stats().octets_sent < octets
+                    && client != unread_client
+                    && client.stats().octets_sent < octets + more
             };
-            while all.iter().any(|client| behind(&client)) {
+            while all.iter().any(behind) {
                 sleep(Duration::from_millis(1)).await;
             }
         }
@@ -142,6 +177,7 @@ async fn all_the_others_get_everything(clients: usize) {
         // The port is closed only now: whoever leaves is no trouble for the server.
         drop(listener.await.unwrap());
     }
+    late.join().unwrap();
     println!("heard after {:?}", begun.elapsed());
     let reason = |client: &Client| client.close_reason().unwrap().reason;
     for (client, expected) in [
