@@ -109,7 +109,8 @@ async fn all_the_others_get_everything(clients: usize) {
         listeners.push(tokio::spawn(async move {
             for number in 0..MESSAGES {
                 let got = port.receive().await.expect("it ends too early");
-                assert_eq!(got, message(number), "message {number}");
+                // A thousand of them might say what they got instead.
+                assert!(got == message(number), "not message {number}");
             }
             port
         }));
