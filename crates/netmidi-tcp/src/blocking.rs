@@ -82,6 +82,18 @@ impl Background {
     fn wait<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(future)
     }
+
+    /// Goes on until this is done, and does not wait for it.
+    fn finish<F>(this: &Arc<Self>, future: F)
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let held = this.clone();
+        this.runtime.spawn(async move {
+            future.await;
+            drop(held);
+        });
+    }
 }
 
 /// Connects to a server with the defaults of [`Connector`].
@@ -102,7 +114,7 @@ where
 /// A connection with one peer. See [`netmidi_tcp::SocketPort`](crate::SocketPort).
 ///
 /// It is an iterator of the messages that are received, which ends with the connection. Dropping it
-/// closes the connection as [`close`](Self::close) does.
+/// closes the connection as [`close`](Self::close) does; in async code that goes on in the background.
 pub struct SocketPort {
     receiver: port::ReceiveHalf,
     sender: Sender,
@@ -285,11 +297,14 @@ impl Iterator for SocketPort {
 
 impl Drop for SocketPort {
     fn drop(&mut self) {
-        // In async code it cannot wait: the background does it, as long as a Sender is left.
+        let Sender { half, background } = &self.sender;
         if Runtime::try_current().is_err() {
-            self.sender.background.wait(self.sender.half.over());
+            background.wait(half.over());
         } else {
-            self.sender.half.close();
+            // In async code it cannot wait.
+            half.close();
+            let half = half.clone();
+            Background::finish(background, async move { half.over().await });
         }
     }
 }
@@ -451,6 +466,8 @@ impl PortServer {
         };
         if Runtime::try_current().is_err() {
             self.background.wait(server.close());
+        } else {
+            Background::finish(&self.background, server.close());
         }
     }
 }

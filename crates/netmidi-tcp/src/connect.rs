@@ -133,6 +133,9 @@ impl Connector {
 
     /// Connects again whenever the connection is lost, until the port is closed; not unless told so.
     ///
+    /// Where messages are only sent, [split](SocketPort::split) the port and drop the receiving half: a
+    /// port of which nothing is fetched stops reading some day, and learns late that the peer is gone.
+    ///
     /// The name is looked up anew each time. What is sent while there is no connection is refused
     /// ([`SendError::NotConnected`](crate::SendError::NotConnected)): played later it would be wrong.
     #[must_use]
@@ -279,7 +282,7 @@ impl Redial {
                     tracing::debug!(address = %self.address, %error, "not back yet")
                 }
             }
-            delay = (delay * 2).min(self.backoff.longest);
+            delay = delay.saturating_mul(2).min(self.backoff.longest);
         }
     }
 }

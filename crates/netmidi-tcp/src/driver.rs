@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use netmidi_message::{DiscardReason, Sounding};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::codec::DiscardReport;
 use crate::connect::Redial;
@@ -23,6 +23,9 @@ use crate::transport::Transport;
 
 /// Octets that are read with one call.
 const READ_AT_ONCE: usize = 64 << 10;
+/// So many times as long as a close may take it is waited for somebody to receive what a peer sent
+/// before it left.
+const PATIENCE: u32 = 10;
 /// So many reads follow one another before others have their turn.
 const READS_IN_A_ROW: usize = 8;
 
@@ -41,17 +44,41 @@ thread_local! {
 }
 
 /// Serves a connection until it ends for good.
-pub(crate) async fn run(link: Arc<Link>, transport: Transport, redial: Option<Redial>) {
-    let mut transport = transport;
+pub(crate) fn run(
+    link: Arc<Link>,
+    transport: Transport,
+    redial: Option<Redial>,
+) -> impl Future<Output = ()> {
+    // From now on: a runtime that is being shut down drops tasks that never ran.
+    let served = Served(link);
+    async move { serve(&served.0, transport, redial).await }
+}
+
+/// Sees to it that a port ends with the task that serves it: nobody must wait for what is not there
+/// any more.
+struct Served(Arc<Link>);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if self.0.lock().phase != Phase::Over {
+            self.0.end(Closed {
+                reason: CloseReason::Shutdown,
+                incomplete: None,
+            });
+        }
+    }
+}
+
+async fn serve(link: &Arc<Link>, mut transport: Transport, redial: Option<Redial>) {
     loop {
-        let closed = Driver::new(&link, transport).serve().await;
+        let closed = Driver::new(link, transport).serve().await;
         let closing = link.lock().phase == Phase::Closing;
         let Some(redial) = redial.as_ref().filter(|_| !closing) else {
             link.end(closed);
             return;
         };
         link.lose(closed);
-        match redial.again(&link).await {
+        match redial.again(link).await {
             Some(next) => transport = next,
             // Closed in the meantime.
             None => {
@@ -72,6 +99,8 @@ enum Due {
     Closing,
     /// Writing is broken: that reading ends, too.
     Ending,
+    /// The same where nothing is read because nobody fetches.
+    Unheard,
 }
 
 struct Driver<'a> {
@@ -88,8 +117,12 @@ struct Driver<'a> {
     unflushed: bool,
     /// The peer has been told that nothing more comes.
     finished: bool,
+    /// The peer has told us so, after we began to close.
+    peer_finished: bool,
     /// Nothing can be written any more.
     broken: bool,
+    /// And there is more to read than anybody has fetched.
+    unheard: bool,
 }
 
 impl<'a> Driver<'a> {
@@ -105,7 +138,9 @@ impl<'a> Driver<'a> {
             timer: None,
             unflushed: false,
             finished: false,
+            peer_finished: false,
             broken: false,
+            unheard: false,
         }
     }
 
@@ -150,16 +185,24 @@ impl<'a> Driver<'a> {
             // What the peer sends is not read at the moment: that is no silence of its own.
             self.last_heard = Instant::now();
         }
+        if self.peer_finished {
+            room = None;
+        }
         let mut reads = 0;
         let mut read_all = false;
         while let Some(at_most) = room {
             match self.poll_read(cx, at_most) {
                 Poll::Ready(Ok(next)) => room = next,
                 Poll::Ready(Err(reason)) => {
-                    return Poll::Ready(match phase {
-                        Phase::Closing => CloseReason::Local,
-                        _ => reason,
-                    });
+                    match (phase, reason) {
+                        // It may still read: what was sent to it goes out first.
+                        (Phase::Closing, CloseReason::Peer) => {
+                            self.peer_finished = true;
+                            break;
+                        }
+                        (Phase::Closing, _) => return Poll::Ready(CloseReason::Local),
+                        (_, reason) => return Poll::Ready(reason),
+                    }
                 }
                 Poll::Pending => {
                     read_all = true;
@@ -184,15 +227,18 @@ impl<'a> Driver<'a> {
             self.link.lock().break_writing(reason);
         }
         if self.broken {
-            return match phase {
-                Phase::Closing => Poll::Ready(CloseReason::Local),
-                _ if read_all => self.poll_timer(cx, phase),
-                // Goes on when there is room, or has just been woken.
-                _ => Poll::Pending,
-            };
+            if phase == Phase::Closing {
+                return Poll::Ready(CloseReason::Local);
+            }
+            self.unheard = !read_all;
+            if reads > 0 {
+                self.timer = None;
+            }
+            return self.poll_timer(cx, phase);
         }
         if phase == Phase::Closing
-            && let Poll::Ready(Err(_)) = self.poll_finish(cx)
+            && let Poll::Ready(result) = self.poll_finish(cx)
+            && (result.is_err() || self.peer_finished)
         {
             return Poll::Ready(CloseReason::Local);
         }
@@ -289,10 +335,11 @@ impl<'a> Driver<'a> {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => break,
             };
-            self.unflushed = true;
+            self.unflushed = self.transport.keeps_back();
             let State {
                 outbound, stats, ..
             } = &mut *state;
+            outbound.unflushed = self.unflushed;
             outbound.outbox.advance(written);
             stats.octets_sent += written as u64;
             state.written(self.link.options.send_limit);
@@ -302,6 +349,7 @@ impl<'a> Driver<'a> {
         if self.unflushed {
             ready!(self.transport.poll_flush(cx))?;
             self.unflushed = false;
+            self.link.lock().outbound.flushed();
         }
         match empty {
             true => Poll::Ready(Ok(())),
@@ -324,14 +372,19 @@ impl<'a> Driver<'a> {
 
     fn poll_timer(&mut self, cx: &mut Context<'_>, phase: Phase) -> Poll<CloseReason> {
         let options = &self.link.options;
-        let (due, after, since) = match (phase, options.idle_timeout) {
-            _ if self.broken => (Due::Ending, options.close_timeout, Instant::now()),
-            (Phase::Closing, _) => (Due::Closing, options.close_timeout, Instant::now()),
-            (_, Some(after)) => (Due::Idle, after, self.last_heard),
+        let (due, after, waited) = match (phase, options.idle_timeout) {
+            _ if self.unheard => (
+                Due::Unheard,
+                options.close_timeout.saturating_mul(PATIENCE),
+                Duration::ZERO,
+            ),
+            _ if self.broken => (Due::Ending, options.close_timeout, Duration::ZERO),
+            (Phase::Closing, _) => (Due::Closing, options.close_timeout, Duration::ZERO),
+            (_, Some(after)) => (Due::Idle, after, self.last_heard.elapsed()),
             (_, None) => return Poll::Pending,
         };
         if self.timer.as_ref().is_none_or(|(what, _)| *what != due) {
-            self.timer = Some((due, Box::pin(sleep_until(since + after))));
+            self.timer = Some((due, Box::pin(sleep(after.saturating_sub(waited)))));
         }
         let Some((_, timer)) = &mut self.timer else {
             return Poll::Pending;
@@ -339,15 +392,15 @@ impl<'a> Driver<'a> {
         loop {
             ready!(timer.as_mut().poll(cx));
             match due {
-                Due::Closing | Due::Ending => return Poll::Ready(CloseReason::Local),
-                Due::Idle if self.link.lock().inbound.paused => {
-                    timer.as_mut().reset(Instant::now() + after);
+                Due::Closing | Due::Ending | Due::Unheard => {
+                    return Poll::Ready(CloseReason::Local);
                 }
+                Due::Idle if self.link.lock().inbound.paused => timer.set(sleep(after)),
                 Due::Idle if self.last_heard.elapsed() >= after => {
                     return Poll::Ready(CloseReason::Idle { after });
                 }
                 // Something came in the meantime. The timer is not moved for every message.
-                Due::Idle => timer.as_mut().reset(self.last_heard + after),
+                Due::Idle => timer.set(sleep(after.saturating_sub(self.last_heard.elapsed()))),
             }
         }
     }
@@ -424,5 +477,5 @@ pub(crate) fn jittered(delay: Duration) -> Duration {
     // Seeded by the system, anew for each: those who lost the same server do not come back at once.
     let number = RandomState::new().hash_one(delay);
     let share = (number % 512) as u32;
-    delay * (768 + share) / 1024
+    delay.saturating_mul(768 + share) / 1024
 }

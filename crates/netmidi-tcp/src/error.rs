@@ -87,6 +87,9 @@ pub enum CloseReason {
     /// The peer speaks TLS, and this side does not.
     #[error("the peer speaks TLS and this port does not; switch TLS on here or off there")]
     SpeaksTls,
+    /// The tokio runtime that served the connection is gone.
+    #[error("the tokio runtime that served the connection was shut down; close ports before it")]
+    Shutdown,
     /// The encrypted connection broke.
     #[cfg(feature = "tls")]
     #[error(transparent)]

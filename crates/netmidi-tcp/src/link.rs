@@ -100,6 +100,8 @@ pub(crate) struct Outbound {
     /// A message was written outside the driver since it last ran; further ones wait for it, so that
     /// those of one moment go together.
     pub(crate) written_directly: bool,
+    /// What was written may still be in a buffer of the transport.
+    pub(crate) unflushed: bool,
     /// What the peer has and misses; only with [`Overflow::Thin`].
     thinning: Option<Box<Thinning>>,
     /// Messages are being dropped, until the queue is half empty.
@@ -228,7 +230,9 @@ impl Link {
     }
 
     fn resume(&self, state: &mut State) {
-        if state.inbound.paused && state.inbound.weight < self.options.receive_limit {
+        let inbound = &state.inbound;
+        let room = inbound.weight < self.options.receive_limit || inbound.queue.is_empty();
+        if inbound.paused && room {
             state.inbound.paused = false;
             wake(&state.driver);
         }
@@ -378,10 +382,12 @@ impl Link {
         if let Some(closed) = &state.closed {
             return Poll::Ready(Err(SendError::Closed(closed.clone())));
         }
-        if state.broken.is_some() {
+        // What waited for a connection that is lost was not sent.
+        if state.broken.is_some() || state.phase == Phase::Away {
             state.check()?;
         }
-        if state.outbound.outbox.is_empty() && state.verdict.is_none() {
+        if state.outbound.outbox.is_empty() && !state.outbound.unflushed && state.verdict.is_none()
+        {
             return Poll::Ready(Ok(()));
         }
         state.outbound.wait(cx);
@@ -432,7 +438,8 @@ impl Link {
         state.stream = None;
         state.outbound.forget();
         state.outbound.wake_all();
-        state.inbound.announce(Event::Disconnected(closed));
+        let limit = self.options.receive_limit;
+        state.inbound.announce_loss(closed, limit);
         Self::tell(state);
     }
 
@@ -566,6 +573,22 @@ impl Inbound {
         }
     }
 
+    /// The connection is lost. Of those that came and went with nothing in between, while nobody
+    /// fetches and as much waits as may, only the last end is told.
+    fn announce_loss(&mut self, closed: Closed, limit: usize) {
+        if self.weight >= limit
+            && let [.., before, back] = self.queue.make_contiguous()
+            && let (Item::Other(before), Item::Other(back)) = (before, back)
+            && let (Event::Disconnected(end), Event::Reconnected { .. }) = (&mut **before, &**back)
+        {
+            *end = closed;
+            let back = self.queue.pop_back();
+            self.weight -= back.map_or(0, |item| item.weight());
+            return;
+        }
+        self.announce(Event::Disconnected(closed));
+    }
+
     /// How many octets may be read now; each of them may become a message of its own.
     pub(crate) fn room(&self, limit: usize, at_most: usize) -> Option<usize> {
         if self.paused {
@@ -586,6 +609,7 @@ impl Outbound {
 
     fn forget(&mut self) {
         self.outbox.clear();
+        self.unflushed = false;
         self.thinning = None;
         self.dropping = false;
     }
@@ -599,6 +623,12 @@ impl Outbound {
         if !self.waiters.iter().any(|it| it.will_wake(cx.waker())) {
             self.waiters.push(cx.waker().clone());
         }
+    }
+
+    /// The transport keeps nothing back any more.
+    pub(crate) fn flushed(&mut self) {
+        self.unflushed = false;
+        self.wake_all();
     }
 
     fn wake_all(&mut self) {

@@ -111,7 +111,8 @@ impl Outbox {
                 self.pieces.pop_front();
             }
         }
-        if self.octets == 0 && self.tail.capacity() > KEPT_CAPACITY {
+        // Its capacity is only that behind what has been taken.
+        if self.octets == 0 && self.tail.try_reclaim(KEPT_CAPACITY + 1) {
             *self = Self::default();
         }
     }
@@ -164,6 +165,16 @@ mod tests {
                 outbox.advance(next.len());
             }
             prop_assert_eq!(out, truth);
+        }
+    }
+
+    #[test]
+    fn an_empty_queue_keeps_little_memory() {
+        for len in [KEPT_CAPACITY + 1, 1 << 16, 100_000] {
+            let mut outbox = Outbox::default();
+            outbox.push_octets(&vec![1; len]);
+            outbox.advance(len);
+            assert!(!outbox.tail.try_reclaim(KEPT_CAPACITY + 1), "{len}");
         }
     }
 

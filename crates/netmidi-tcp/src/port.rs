@@ -41,6 +41,14 @@ pub struct ReceiveHalf {
     end: Arc<End>,
 }
 
+impl Drop for ReceiveHalf {
+    /// What the peer sends is read all the same, or it would wait for us and could not be seen to
+    /// leave.
+    fn drop(&mut self) {
+        self.link().abandon_reading();
+    }
+}
+
 /// The sending half of a [`SocketPort`]; it can be cloned.
 #[derive(Clone)]
 pub struct SendHalf {
@@ -139,7 +147,7 @@ impl SocketPort {
     /// Waits until the system has taken all that was sent.
     ///
     /// # Errors
-    /// When the connection is over.
+    /// When the connection is over, or lost.
     pub async fn flush(&self) -> Result<(), SendError> {
         self.sender.flush().await
     }
@@ -163,6 +171,9 @@ impl SocketPort {
     }
 
     /// Both halves, to use from different tasks.
+    ///
+    /// Where nothing is to be received, drop the receiving half: what comes is thrown away then. A
+    /// peer waits otherwise, once [`Options::receive_limit`] is reached.
     #[must_use]
     pub fn split(self) -> (ReceiveHalf, SendHalf) {
         (self.receiver, self.sender)

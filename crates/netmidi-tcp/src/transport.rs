@@ -15,6 +15,9 @@ use tokio::net::TcpStream;
 /// So often a peer that does not answer is asked before it counts as gone.
 const KEEPALIVE_PROBES: u32 = 5;
 
+/// What systems know is bounded; this is the bound of Linux.
+const MAX_KEEPALIVE: Duration = Duration::from_secs(32_767);
+
 /// Octets both ways.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -76,6 +79,14 @@ impl Transport {
         }
     }
 
+    /// Whether what was written has to be flushed.
+    pub(crate) const fn keeps_back(&self) -> bool {
+        match self {
+            Self::Tcp(_) => false,
+            Self::Other(_) => true,
+        }
+    }
+
     /// Sees to it that what was written is on its way.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
@@ -121,6 +132,7 @@ pub(crate) fn prepare(stream: &TcpStream, keepalive: Option<Duration>) {
     let Some(after) = keepalive else {
         return;
     };
+    let after = after.min(MAX_KEEPALIVE);
     let socket = SockRef::from(stream);
     let probe = (after / KEEPALIVE_PROBES).max(Duration::from_secs(1));
     let keepalive = TcpKeepalive::new().with_time(after).with_interval(probe);

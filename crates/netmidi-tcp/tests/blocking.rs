@@ -98,3 +98,30 @@ fn ports_outlive_their_server() {
     theirs.send(&note(9)).unwrap();
     assert_eq!(ours.receive().unwrap(), note(9));
 }
+
+#[test]
+fn what_was_sent_goes_out_also_where_it_cannot_be_waited_for() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = connect(listener.local_addr().unwrap()).unwrap();
+    let (mut peer, _) = listener.accept().unwrap();
+    let mut server = PortServer::bind(0).unwrap();
+    let mut client = std::net::TcpStream::connect(server.local_addr()).unwrap();
+    assert!(server.receive_timeout(Duration::from_millis(20)).is_none());
+    let sysex = Message::parse(&[&[0xF0][..], &vec![1; 16 << 20], &[0xF7]].concat())
+        .unwrap()
+        .to_buf();
+    port.send(&sysex).unwrap();
+    assert_eq!(server.send(&sysex).reached(), 1);
+    let elsewhere = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    elsewhere.block_on(async {
+        drop(port);
+        drop(server);
+    });
+    for stream in [&mut peer, &mut client] {
+        let mut octets = Vec::new();
+        std::io::Read::read_to_end(stream, &mut octets).unwrap();
+        assert_eq!(octets.len(), sysex.to_vec().len());
+    }
+}

@@ -77,7 +77,7 @@ impl Desk {
             policy,
             state: Mutex::default(),
         });
-        let accept = |listener| tokio::spawn(accept_all(listener, Arc::downgrade(&desk)));
+        let accept = |listener| tokio::spawn(accept_all(listener, Door(Arc::downgrade(&desk))));
         let tasks: Vec<_> = listeners.into_iter().map(accept).collect();
         desk.lock().tasks = tasks;
         desk
@@ -259,8 +259,12 @@ impl Desk {
         }
     }
 
-    /// The next of whom something waits.
-    pub(super) fn poll_ready(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Option<Arc<Member>>> {
+    /// The next of whom something waits. Who only asks, without a context, does not take the place of
+    /// who waits.
+    pub(super) fn poll_ready(
+        self: &Arc<Self>,
+        cx: Option<&Context<'_>>,
+    ) -> Poll<Option<Arc<Member>>> {
         loop {
             let mut state = self.lock();
             if !state.arrivals.is_empty() {
@@ -276,7 +280,9 @@ impl Desk {
                 return Poll::Ready(None);
             }
             let waker = &mut state.receiver;
-            if !waker.as_ref().is_some_and(|it| it.will_wake(cx.waker())) {
+            if let Some(cx) = cx
+                && !waker.as_ref().is_some_and(|it| it.will_wake(cx.waker()))
+            {
                 *waker = Some(cx.waker().clone());
             }
             return Poll::Pending;
@@ -368,6 +374,16 @@ impl Desk {
     }
 }
 
+impl Desk {
+    /// Nobody will fetch anything any more.
+    pub(super) fn abandon_reading(&self) {
+        let members: Vec<_> = self.lock().members.values().cloned().collect();
+        for member in members {
+            member.link.abandon_reading();
+        }
+    }
+}
+
 /// A connection's place among the [`ServerBuilder::max_clients`].
 struct Place(Arc<Desk>);
 
@@ -421,11 +437,25 @@ impl Listener for Reporter {
     }
 }
 
+/// What somebody comes in by. Without one nobody comes any more, and the server is closed: also where
+/// a runtime that is shut down takes it away.
+struct Door(Weak<Desk>);
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        if let Some(server) = self.0.upgrade()
+            && !server.lock().closing
+        {
+            server.begin_close();
+        }
+    }
+}
+
 /// Takes every connection, until the server is gone.
-async fn accept_all(listener: TcpListener, server: Weak<Desk>) {
+async fn accept_all(listener: TcpListener, door: Door) {
     loop {
         match listener.accept().await {
-            Ok((stream, address)) => match server.upgrade() {
+            Ok((stream, address)) => match door.0.upgrade() {
                 Some(server) => server.admit(stream, address),
                 None => return,
             },
@@ -433,7 +463,7 @@ async fn accept_all(listener: TcpListener, server: Weak<Desk>) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 tracing::warn!(%error, "no connection can be accepted at the moment");
-                if let Some(server) = server.upgrade() {
+                if let Some(server) = door.0.upgrade() {
                     server.lock().stats.accept_errors += 1;
                 }
                 sleep(ACCEPT_PAUSE).await;

@@ -11,7 +11,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use futures::Stream;
 use netmidi_message::{Message, MessageBuf};
@@ -144,8 +144,7 @@ impl PortServer {
 
     /// The next message, if one is there already.
     pub fn try_receive(&mut self) -> Option<(Client, MessageBuf)> {
-        let mut cx = Context::from_waker(Waker::noop());
-        match self.poll_receive_now(&mut cx) {
+        match self.poll_receive_now(None) {
             Poll::Ready(message) => message,
             Poll::Pending => None,
         }
@@ -187,23 +186,20 @@ impl PortServer {
         let desk = &self.handle.desk;
         desk.begin_close();
         desk.stop_listening().await;
-        let all = desk.everybody();
-        for member in &*all {
-            member.link.abandon_reading();
-        }
-        for member in &*all {
+        desk.abandon_reading();
+        for member in &*desk.everybody() {
             poll_fn(|cx| member.link.poll_over(cx)).await;
         }
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<(Client, MessageBuf)>> {
         let coop = ready!(tokio::task::coop::poll_proceed(cx));
-        let message = ready!(self.poll_receive_now(cx));
+        let message = ready!(self.poll_receive_now(Some(cx)));
         coop.made_progress();
         Poll::Ready(message)
     }
 
-    fn poll_receive_now(&mut self, cx: &mut Context<'_>) -> Poll<Option<(Client, MessageBuf)>> {
+    fn poll_receive_now(&mut self, cx: Option<&Context<'_>>) -> Poll<Option<(Client, MessageBuf)>> {
         loop {
             let Some((client, item)) = ready!(self.poll_item(cx)) else {
                 return Poll::Ready(None);
@@ -216,12 +212,21 @@ impl PortServer {
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<ServerEvent>> {
         loop {
-            let refused = self.handle.desk.next_refusal();
-            if let Some((address, refusal)) = refused {
-                return Poll::Ready(Some(ServerEvent::Refused { address, refusal }));
+            let refused = |desk: &Desk| {
+                let (address, refusal) = desk.next_refusal()?;
+                Some(ServerEvent::Refused { address, refusal })
+            };
+            if let Some(event) = refused(&self.handle.desk) {
+                return Poll::Ready(Some(event));
             }
-            let Some((client, item)) = ready!(self.poll_item(cx)) else {
-                return Poll::Ready(None);
+            let (client, item) = match self.poll_item(Some(cx)) {
+                Poll::Ready(Some(heard)) => heard,
+                Poll::Ready(None) => return Poll::Ready(None),
+                // Somebody may have been refused before it was known who waits.
+                Poll::Pending => match refused(&self.handle.desk) {
+                    Some(event) => return Poll::Ready(Some(event)),
+                    None => return Poll::Pending,
+                },
             };
             let event = match item.map(Item::into_event) {
                 None => ServerEvent::Connected { client },
@@ -238,7 +243,7 @@ impl PortServer {
     }
 
     /// The next of what any client sent; without an item it has just come.
-    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<(Client, Option<Item>)>> {
+    fn poll_item(&mut self, cx: Option<&Context<'_>>) -> Poll<Option<(Client, Option<Item>)>> {
         loop {
             if let Some(client) = &self.current
                 && let Some(item) = self.batch.pop_front()
@@ -282,6 +287,7 @@ impl Drop for PortServer {
     /// Closes the server; clients are told in the background.
     fn drop(&mut self) {
         self.handle.desk.begin_close();
+        self.handle.desk.abandon_reading();
     }
 }
 
