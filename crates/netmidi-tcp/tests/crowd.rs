@@ -57,7 +57,7 @@ async fn fill(client: &Client) -> u64 {
     let (mut told, mut waited) = (0, 0);
     while waited < 50 {
         if told - client.stats().octets_sent < 4096 {
-            assert_eq!(client.send(filler).unwrap(), Ok(()));
+            assert_eq!(client.send(filler), Ok(()));
             told += octets.len() as u64;
             waited = 0;
         } else {
