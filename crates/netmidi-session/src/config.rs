@@ -106,7 +106,9 @@ pub struct Config {
     /// The name that peers see, at most [`MAX_NAME_OCTETS`] octets, without NUL. Some receivers
     /// keep only 24 characters.
     pub name: String,
-    /// Participants at the same time; further invitations are answered NO. Default 64.
+    /// Participants at the same time. Default 64. Further invitations are answered NO, unless more than
+    /// 16 of the participants never exchanged clocks: then OK, and who does exchange clocks takes the
+    /// place of one of them.
     pub max_participants: usize,
     /// Who may connect. Default everybody.
     pub admission: Admission,
@@ -135,7 +137,8 @@ pub struct Config {
     /// Apple's driver lets pass between clock exchanges.
     pub silence_timeout: Duration,
     /// The same for a participant that we invited and that answers our clock exchanges, and twice
-    /// this for one that invited us and exchanges clocks at least every 2 s. Default 5 s.
+    /// this for one that invited us and has exchanged clocks twelve times, never more than 2 s apart.
+    /// Default 5 s.
     pub liveness_timeout: Duration,
     /// How often we exchange clocks with a participant that we invited, after the burst at the
     /// beginning (eight times 250 ms apart). So soon we find out that it has restarted. Default 1 s;

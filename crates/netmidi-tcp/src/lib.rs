@@ -108,3 +108,8 @@ pub use refusal::Refusal;
 pub use report::{SendReport, Trouble};
 pub use server::{PortServer, ServerBuilder, ServerClosed, ServerEvent, ServerHandle, ServerStats};
 pub use stats::PortStats;
+
+/// The programs in the text for those who come from mido.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/from-mido.md")]
+struct FromMido;

@@ -649,3 +649,57 @@ impl std::fmt::Debug for Link {
         f.debug_struct("Link").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A message that is written by its sender must not overtake one that waits for the driver.
+    #[tokio::test]
+    async fn nothing_is_written_past_what_waits() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (theirs, peer) = listener.accept().await.unwrap();
+        let ends = Ends {
+            local: ours.local_addr().unwrap(),
+            peer,
+        };
+        let link = Link::new(Arc::default(), ends);
+        let message = |octet| Encoded::Short([octet, 0, 0], 1);
+        // Nobody may write yet.
+        link.try_send(&message(0xF8)).unwrap();
+        ours.writable().await.unwrap();
+        link.lock().stream = Some(Arc::new(ours));
+        link.try_send(&message(0xFA)).unwrap();
+        link.send_ready(&message(0xFC)).unwrap();
+        tokio::task::yield_now().await;
+        let read = theirs.try_read(&mut [0; 8]);
+        assert!(matches!(read, Err(error) if error.kind() == ErrorKind::WouldBlock));
+        let waiting = |link: &Link| {
+            let mut slices = [std::io::IoSlice::new(&[]); crate::outbox::PIECES];
+            let state = link.lock();
+            let count = state.outbound.outbox.slices(&mut slices);
+            slices
+                .iter()
+                .take(count)
+                .flat_map(|it| it.to_vec())
+                .collect::<Vec<u8>>()
+        };
+        assert_eq!(waiting(&link), [0xF8, 0xFA, 0xFC]);
+        // With nothing before it one goes out at once, and those of the same moment together.
+        link.lock().outbound.outbox.advance(3);
+        link.try_send(&message(0xF8)).unwrap();
+        link.try_send(&message(0xFA)).unwrap();
+        theirs.readable().await.unwrap();
+        let mut octets = [0; 8];
+        assert_eq!(theirs.try_read(&mut octets).unwrap(), 1);
+        assert_eq!(octets.first(), Some(&0xF8));
+        assert_eq!(waiting(&link), [0xFA]);
+    }
+}

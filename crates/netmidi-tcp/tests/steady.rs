@@ -249,32 +249,50 @@ async fn steady() {
     }
 }
 
-/// What comes while nobody fetches it takes no more than it may.
+/// What comes while nobody fetches it takes no more than it may, of a port and of each client.
 async fn not_fetched() {
-    for limit in [16 << 10, 256 << 10] {
+    let block = [0x90, 60, 100, 0x80, 60, 0].repeat(1 << 10);
+    for (limit, clients) in [(16 << 10, 1), (256 << 10, 1), (64 << 10, 4)] {
         let options = Options::new().receive_limit(limit);
-        let server = PortServer::builder().options(options).bind().await.unwrap();
-        let (mut port, mut raw) = pair(&server).await;
-        let block = [0x90, 60, 100, 0x80, 60, 0].repeat(1 << 10);
-        raw.set_nonblocking(true).unwrap();
-        // The thread's own room for reading exists from the first note on.
-        raw.write_all(&block[..3]).unwrap();
-        within(port.receive()).await.unwrap();
+        let mut server = PortServer::builder().options(options).bind().await.unwrap();
+        let mut raws = Vec::new();
+        let mut port = None;
+        for _ in 0..clients {
+            let mut raw = TcpStream::connect(server.local_addr()).unwrap();
+            // The thread's own room for reading exists from the first note on.
+            raw.write_all(&block[..3]).unwrap();
+            raw.set_nonblocking(true).unwrap();
+            if clients == 1 {
+                let port = port.insert(server.accept().await.unwrap());
+                port.receive().await.unwrap();
+            } else {
+                server.receive().await.unwrap();
+            }
+            raws.push(raw);
+        }
         let before = HELD.load(Ordering::Relaxed);
         let mut full_for = 0;
         while full_for < 100 {
-            // Until the system takes no more, and for a while.
-            full_for = match raw.write(&block) {
-                Ok(_) => 0,
-                Err(_) => full_for + 1,
-            };
+            // Until the systems take no more, and for a while.
+            let taken = raws.iter_mut().filter(|raw| {
+                let mut raw: &TcpStream = raw;
+                raw.write(&block).is_ok()
+            });
+            full_for = if taken.count() > 0 { 0 } else { full_for + 1 };
             sleep(Duration::from_millis(1)).await;
         }
         let held = HELD.load(Ordering::Relaxed) - before;
-        let messages = port.stats().messages_received;
-        println!("{limit} octets may wait: {messages} messages take {held}");
-        // The queue grows by doubling; what has just been read is in a list of the thread's.
-        assert!(held <= 4 * limit, "{held} octets with a limit of {limit}");
-        assert!(messages as usize >= limit / 64, "{messages}");
+        let messages: u64 = match &port {
+            Some(port) => port.stats().messages_received,
+            None => {
+                let each = server.clients().into_iter();
+                each.map(|client| client.stats().messages_received).sum()
+            }
+        };
+        println!("{clients} with {limit} octets that may wait: {messages} messages take {held}");
+        // The queues grow by doubling; what has just been read is in a list of the thread's.
+        let bound = 4 * limit * clients;
+        assert!(held <= bound, "{held} octets with a limit of {limit}");
+        assert!(messages as usize >= limit * clients / 64, "{messages}");
     }
 }

@@ -135,8 +135,9 @@ impl Builder {
         self
     }
 
-    /// Peers at the same time, 64 unless it is set; further ones are told NO. Those that are invited
-    /// come in beyond that.
+    /// Peers at the same time, 64 unless it is set; further ones are told NO, see
+    /// [`Config::max_participants`](crate::Config::max_participants). Those that are invited come in
+    /// beyond that.
     pub fn max_participants(mut self, max: usize) -> Self {
         self.config.max_participants = max;
         self

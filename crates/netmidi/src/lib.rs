@@ -121,3 +121,8 @@ pub use stats::{PeerStats, Stats};
 pub fn discover() -> Result<discovery::Browser, discovery::Error> {
     discovery::Discovery::new()?.browse()
 }
+
+/// The programs in the text for those who come from pymidi.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/from-pymidi.md")]
+struct FromPymidi;

@@ -109,9 +109,12 @@ async fn hears(client: &mut Client, expected: &[Message<'_>]) {
 /// What it hears until nothing comes for a while.
 async fn hears_in_all(client: &mut Client) -> Vec<MessageBuf> {
     let mut all = Vec::new();
-    while let Ok(Some(received)) = timeout(A_WHILE, client.next()).await {
-        all.push(received.message);
-    }
+    in_time(async {
+        while let Ok(Some(received)) = timeout(A_WHILE, client.next()).await {
+            all.push(received.message);
+        }
+    })
+    .await;
     all
 }
 
@@ -125,7 +128,8 @@ async fn reads(stream: &mut TcpStream, expected: &[Message<'_>]) {
 /// What it reads until nothing comes for a while.
 async fn reads_in_all(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
-    while let Ok(Ok(1..)) = timeout(A_WHILE, stream.read_buf(&mut all)).await {}
+    in_time(async { while let Ok(Ok(1..)) = timeout(A_WHILE, stream.read_buf(&mut all)).await {} })
+        .await;
     all
 }
 

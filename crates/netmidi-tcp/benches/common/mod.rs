@@ -46,10 +46,30 @@ pub(crate) fn pin_to(processor: usize) {
 pub(crate) fn pin_to(_processor: usize) {}
 
 /// Processor time that the current thread has taken so far; Linux only.
+#[cfg(target_os = "linux")]
 pub(crate) fn thread_time() -> Option<Duration> {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    let nanos = text.split_whitespace().next()?.parse().ok()?;
-    Some(Duration::from_nanos(nanos))
+    used(nix::sys::resource::UsageWho::RUSAGE_THREAD)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn thread_time() -> Option<Duration> {
+    None
+}
+
+/// Processor time that this process has taken so far.
+#[cfg(target_os = "linux")]
+pub(crate) fn process_time() -> Option<Duration> {
+    used(nix::sys::resource::UsageWho::RUSAGE_SELF)
+}
+
+#[cfg(target_os = "linux")]
+fn used(who: nix::sys::resource::UsageWho) -> Option<Duration> {
+    use nix::sys::time::TimeValLike;
+    let usage = nix::sys::resource::getrusage(who).ok()?;
+    let both = usage.user_time() + usage.system_time();
+    Some(Duration::from_micros(
+        both.num_microseconds().try_into().ok()?,
+    ))
 }
 
 /// How busy the machine is, for whoever reads the numbers.

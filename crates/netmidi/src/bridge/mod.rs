@@ -1,6 +1,6 @@
 //! A bridge between RTP-MIDI and MIDI over TCP.
 //!
-//! On one side an [`Endpoint`](crate::Endpoint) with any number of RTP-MIDI peers, on the other any
+//! On one side an [`Endpoint`] with any number of RTP-MIDI peers, on the other any
 //! number of TCP connections with programs that use Python's mido or [`tcp`](crate::tcp): clients that
 //! connect here, and servers that are connected to. What anybody plays on one side goes to everybody on
 //! the other.
