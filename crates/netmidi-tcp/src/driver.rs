@@ -171,6 +171,7 @@ impl<'a> Driver<'a> {
                 *waker = Some(cx.waker().clone());
             }
             state.outbound.written_directly = false;
+            self.broken |= state.broken.is_some();
             if let Some(reason) = state.verdict.clone() {
                 return Poll::Ready(reason);
             }

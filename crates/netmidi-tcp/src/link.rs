@@ -1,6 +1,7 @@
 //! One connection, as its driver and everybody who holds an end of it see it.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -532,10 +533,17 @@ impl State {
             && let Some(stream) = &self.stream
         {
             outbound.written_directly = true;
-            // What cannot be written now, for whatever reason, is left to the driver.
-            written = stream.try_write(encoded.octets()).unwrap_or(0);
-            self.stats.octets_sent += written as u64;
+            let result = stream.try_write(encoded.octets());
             wake(&self.driver);
+            match result {
+                Ok(count) => written = count,
+                // What cannot be written now is left to the driver.
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                // The system says it once.
+                Err(error) => return self.break_writing(CloseReason::of(error)),
+            }
+            self.stats.octets_sent += written as u64;
         } else if outbound.outbox.is_empty() {
             wake(&self.driver);
         }

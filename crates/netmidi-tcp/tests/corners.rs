@@ -440,3 +440,20 @@ async fn a_message_that_was_refused_and_ended_is_not_cut() {
     let closed = port.close_reason().unwrap();
     assert!(closed.incomplete.is_none(), "{closed}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reset_that_a_sender_comes_upon_first_is_one() {
+    for round in 0..300 {
+        let (mut port, peer) = pair(Options::new()).await;
+        let leaving = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_micros(round));
+            peer.set_zero_linger().unwrap();
+            drop(peer);
+        });
+        while port.try_send(&parse(&[0xF8])).is_ok() {}
+        leaving.join().unwrap();
+        assert!(within(port.receive()).await.is_none());
+        let closed = port.close_reason().unwrap();
+        assert!(matches!(closed.reason, CloseReason::Reset), "{closed}");
+    }
+}
