@@ -702,13 +702,17 @@ mod tests {
             peer,
         };
         let link = Link::new(Arc::default(), ends);
-        let message = |octet| Encoded::Short([octet, 0, 0], 1);
+        let say = |octet| {
+            let octets = [octet];
+            let message = Message::parse(&octets).unwrap();
+            link.try_send(&Encoded::new(&message).unwrap(), &message)
+        };
         // Nobody may write yet.
-        link.try_send(&message(0xF8)).unwrap();
+        say(0xF8).unwrap();
         ours.writable().await.unwrap();
         link.lock().stream = Some(Arc::new(ours));
-        link.try_send(&message(0xFA)).unwrap();
-        link.send_ready(&message(0xFC)).unwrap();
+        say(0xFA).unwrap();
+        say(0xFC).unwrap();
         tokio::task::yield_now().await;
         let read = theirs.try_read(&mut [0; 8]);
         assert!(matches!(read, Err(error) if error.kind() == ErrorKind::WouldBlock));
@@ -725,8 +729,8 @@ mod tests {
         assert_eq!(waiting(&link), [0xF8, 0xFA, 0xFC]);
         // With nothing before it one goes out at once, and those of the same moment together.
         link.lock().outbound.outbox.advance(3);
-        link.try_send(&message(0xF8)).unwrap();
-        link.try_send(&message(0xFA)).unwrap();
+        say(0xF8).unwrap();
+        say(0xFA).unwrap();
         theirs.readable().await.unwrap();
         let mut octets = [0; 8];
         assert_eq!(theirs.try_read(&mut octets).unwrap(), 1);

@@ -133,7 +133,7 @@ async fn all_the_others_get_everything(clients: usize) {
 
     let mut vanishing = Some(vanishing);
     println!("{clients} are there after {:?}", begun.elapsed());
-    let (mut overflowed, mut closed, mut octets) = (0, 0, 0);
+    let (mut overflowed, mut octets) = (0, 0);
     for number in 0..MESSAGES {
         let message = message(number);
         octets += message.as_message().to_vec().len() as u64;
@@ -146,12 +146,14 @@ async fn all_the_others_get_everything(clients: usize) {
                 }
                 Trouble::Closed => {
                     assert!([unread_client, vanishing_client].contains(&client));
-                    closed += 1;
                 }
                 trouble => panic!("{client}: {trouble:?}"),
             }
         }
-        assert_eq!(report.reached() + report.troubles().len(), clients);
+        // Who is gone is not sent to any more.
+        let here = all.iter().filter(|it| it.close_reason().is_none()).count();
+        let told = report.reached() + report.troubles().len();
+        assert!((here..=clients).contains(&told), "{told} of {here}");
         if number % BURST == BURST - 1 {
             if number / BURST == VANISHES_AFTER {
                 let vanishing = vanishing.take().unwrap();
@@ -173,7 +175,6 @@ async fn all_the_others_get_everything(clients: usize) {
     }
     println!("told {MESSAGES} messages after {:?}", begun.elapsed());
     assert_eq!(overflowed, 1, "of the one that does not read");
-    assert!(closed > 0);
     for listener in listeners {
         // The port is closed only now: whoever leaves is no trouble for the server.
         drop(listener.await.unwrap());
