@@ -524,12 +524,11 @@ async fn run(seed: u64) {
     };
     let listening = listen(&mut server, Rng::new(rng.bits()), &plan, ports + raws);
     let (heard, ()) = tokio::join!(listening, acting);
-    let done = stage.done.lock().unwrap();
+    let done = std::mem::take(&mut *stage.done.lock().unwrap());
     assert_eq!(done.len(), heard.len());
     for heard in &heard {
         compare(&plan, heard, &done[&heard.address.unwrap()]);
     }
-    drop(done);
     // Nothing is left.
     assert!(server.clients().is_empty());
     let stats = server.stats();
