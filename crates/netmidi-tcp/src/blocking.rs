@@ -48,7 +48,7 @@ use crate::error::{BindError, Closed, ConnectError, ReceiveTimeout, SendError};
 use crate::event::Event;
 use crate::header::Header;
 use crate::port;
-use crate::report::SendReport;
+use crate::report::{SendReport, Trouble};
 use crate::server::{self, ServerBuilder, ServerClosed, ServerEvent, ServerHandle, ServerStats};
 use crate::stats::PortStats;
 
@@ -209,7 +209,16 @@ impl SocketPort {
     /// # Errors
     /// Those of [`send`](Self::send), and [`SendError::Full`].
     pub fn try_send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
-        self.sender.half.try_send(message)
+        self.sender.try_send(message)
+    }
+
+    /// Sends a message without waiting, as [`Options::overflow`](crate::Options::overflow) says. See
+    /// [`netmidi_tcp::SocketPort::push`](crate::SocketPort::push).
+    ///
+    /// # Errors
+    /// When the peer is not sent the message, and why.
+    pub fn push<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Trouble> {
+        self.sender.push(message)
     }
 
     /// Sends from another thread.
@@ -284,6 +293,23 @@ impl Sender {
             Err(SendError::Full { .. }) => self.background.wait(self.half.send(message)),
             result => result,
         }
+    }
+
+    /// Sends a message if that needs no waiting.
+    ///
+    /// # Errors
+    /// Those of [`send`](Self::send), and [`SendError::Full`].
+    pub fn try_send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
+        self.half.try_send(message)
+    }
+
+    /// Sends a message without waiting, as [`Options::overflow`](crate::Options::overflow) says. See
+    /// [`netmidi_tcp::SocketPort::push`](crate::SocketPort::push).
+    ///
+    /// # Errors
+    /// When the peer is not sent the message, and why.
+    pub fn push<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Trouble> {
+        self.half.push(message)
     }
 }
 

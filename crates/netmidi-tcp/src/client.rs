@@ -9,7 +9,7 @@ use netmidi_message::Message;
 
 use crate::error::Closed;
 use crate::header::Header;
-use crate::link::{Link, Pushed};
+use crate::link::Link;
 use crate::outbox::Encoded;
 use crate::report::Trouble;
 use crate::stats::PortStats;
@@ -48,15 +48,7 @@ impl Member {
         encoded: Option<&Encoded>,
         message: &Message<'_>,
     ) -> Result<(), Trouble> {
-        let encoded = encoded.ok_or(Trouble::Undefined {
-            status: message.status(),
-        })?;
-        match self.link.push(encoded, message) {
-            Ok(Pushed::Taken) => Ok(()),
-            Ok(Pushed::Dropped) => Err(Trouble::Dropped),
-            Ok(Pushed::Overflowed) => Err(Trouble::Overflowed),
-            Err(_) => Err(Trouble::Closed),
-        }
+        self.link.push(encoded, message)
     }
 
     /// Nothing can be sent to it any more.

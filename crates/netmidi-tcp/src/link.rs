@@ -15,6 +15,7 @@ use crate::event::Event;
 use crate::header::Header;
 use crate::options::{Options, Overflow};
 use crate::outbox::{Encoded, Outbox};
+use crate::report::Trouble;
 use crate::stats::PortStats;
 use crate::thinning::Thinning;
 
@@ -126,16 +127,6 @@ pub(crate) struct State {
     pub(crate) stats: PortStats,
     pub(crate) closed: Option<Closed>,
     pub(crate) driver: Option<Waker>,
-}
-
-/// What became of a message for somebody who is not waited for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Pushed {
-    Taken,
-    /// Not taken; what it would have left behind is told later.
-    Dropped,
-    /// Its queue is full, and it is disconnected for that.
-    Overflowed,
 }
 
 /// One connection.
@@ -303,14 +294,20 @@ impl Link {
         }
     }
 
-    /// Takes a message for whoever sends without waiting.
+    /// Takes a message for whoever sends without waiting, unless it is one that is never sent.
     pub(crate) fn push(
         &self,
-        encoded: &Encoded,
+        encoded: Option<&Encoded>,
         message: &Message<'_>,
-    ) -> Result<Pushed, SendError> {
+    ) -> Result<(), Trouble> {
+        let encoded = encoded.ok_or(Trouble::Undefined {
+            status: message.status(),
+        })?;
         let mut state = self.lock();
-        state.check()?;
+        state.check().map_err(|error| match error {
+            SendError::NotConnected => Trouble::NotConnected,
+            _ => Trouble::Closed,
+        })?;
         let limit = self.options.send_limit;
         let full = !state.outbound.has_room(encoded.octets().len(), limit);
         match self.options.overflow {
@@ -318,47 +315,52 @@ impl Link {
                 state.verdict = Some(CloseReason::Overflow { limit });
                 state.outbound.outbox.clear();
                 wake(&state.driver);
-                return Ok(Pushed::Overflowed);
+                return Err(Trouble::Overflowed);
             }
             Overflow::Disconnect => {}
             Overflow::Thin => {
                 let outbound = &mut state.outbound;
-                let thinning = outbound
-                    .thinning
-                    .get_or_insert_with(|| Box::new(Thinning::new()));
-                // What is owed comes before anything else.
-                outbound.dropping = full || (outbound.dropping && thinning.owes());
-                if outbound.dropping {
-                    if !thinning.dropped(message) {
-                        state.stats.messages_dropped += 1;
-                        return Ok(Pushed::Dropped);
-                    }
-                } else {
+                outbound.dropping = full;
+                let thinning = outbound.thinning();
+                if !full {
                     thinning.passed(message);
+                } else if !thinning.dropped(message) {
+                    state.stats.messages_dropped += 1;
+                    return Err(Trouble::Dropped);
                 }
             }
         }
         state.enqueue(encoded);
-        Ok(Pushed::Taken)
+        Ok(())
     }
 
     /// Takes a message if there is room for it.
-    pub(crate) fn try_send(&self, encoded: &Encoded) -> Result<(), SendError> {
+    pub(crate) fn try_send(
+        &self,
+        encoded: &Encoded,
+        message: &Message<'_>,
+    ) -> Result<(), SendError> {
         let mut state = self.lock();
         state.check()?;
         let limit = self.options.send_limit;
         if !state.outbound.has_room(encoded.octets().len(), limit) {
             return Err(SendError::Full { limit });
         }
-        state.enqueue(encoded);
+        state.pass(encoded, message, self.options.overflow);
         Ok(())
     }
 
     /// Takes a message for which [`poll_room`](Self::poll_room) has found room.
-    pub(crate) fn send_ready(&self, encoded: &Encoded) -> Result<(), SendError> {
+    pub(crate) fn send_ready(
+        &self,
+        encoded: &Encoded,
+        message: &Message<'_>,
+    ) -> Result<(), SendError> {
         let mut state = self.lock();
         state.check()?;
-        state.enqueue(encoded);
+        // Somebody else may have pushed since.
+        state.settle();
+        state.pass(encoded, message, self.options.overflow);
         Ok(())
     }
 
@@ -552,22 +554,35 @@ impl State {
         }
     }
 
+    /// Takes a message that is not dropped, whoever else sends by [`Link::push`].
+    fn pass(&mut self, encoded: &Encoded, message: &Message<'_>, overflow: Overflow) {
+        if overflow == Overflow::Thin {
+            self.outbound.thinning().passed(message);
+        }
+        self.enqueue(encoded);
+    }
+
     /// After something was written: tells what a peer missed, and those who wait.
     pub(crate) fn written(&mut self, limit: usize) {
+        if self.outbound.outbox.len() <= limit / 2 {
+            self.settle();
+            self.outbound.wake_all();
+        }
+    }
+
+    /// Tells what a peer missed.
+    fn settle(&mut self) {
         let outbound = &mut self.outbound;
-        if outbound.outbox.len() <= limit / 2 {
-            if std::mem::take(&mut outbound.dropping)
-                && let Some(thinning) = &mut outbound.thinning
-            {
-                let (outbox, stats) = (&mut outbound.outbox, &mut self.stats);
-                thinning.settle(|message| {
-                    if let Some(encoded) = Encoded::new(&message) {
-                        outbox.push(&encoded, 0);
-                        stats.messages_restored += 1;
-                    }
-                });
-            }
-            outbound.wake_all();
+        if std::mem::take(&mut outbound.dropping)
+            && let Some(thinning) = &mut outbound.thinning
+        {
+            let (outbox, stats) = (&mut outbound.outbox, &mut self.stats);
+            thinning.settle(|message| {
+                if let Some(encoded) = Encoded::new(&message) {
+                    outbox.push(&encoded, 0);
+                    stats.messages_restored += 1;
+                }
+            });
         }
     }
 }
@@ -622,9 +637,17 @@ impl Outbound {
         self.dropping = false;
     }
 
-    /// A message that is longer than the limit goes into an empty queue.
+    /// A message that is longer than the limit goes into an empty queue. What is owed comes before
+    /// anything else.
     fn has_room(&self, octets: usize, limit: usize) -> bool {
-        self.outbox.is_empty() || self.outbox.len().saturating_add(octets) <= limit
+        let fits = self.outbox.is_empty() || self.outbox.len().saturating_add(octets) <= limit;
+        fits && !self.thinning.as_ref().is_some_and(|it| it.owes())
+    }
+
+    /// Follows all that is sent with [`Overflow::Thin`].
+    fn thinning(&mut self) -> &mut Thinning {
+        self.thinning
+            .get_or_insert_with(|| Box::new(Thinning::new()))
     }
 
     fn wait(&mut self, cx: &Context<'_>) {

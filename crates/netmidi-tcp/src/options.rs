@@ -134,8 +134,9 @@ impl Options {
     }
 
     /// What becomes of a peer that does not take what is sent to it;
-    /// [`Overflow::Disconnect`] unless told otherwise. It is about sending without waiting; a port's
-    /// own `send`, which waits, never overflows.
+    /// [`Overflow::Disconnect`] unless told otherwise. It is about sending without waiting, by a server
+    /// or by [`SocketPort::push`](crate::SocketPort::push); a port's own `send`, which waits, and its
+    /// `try_send` never overflow.
     #[must_use]
     pub const fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = overflow;

@@ -20,6 +20,7 @@ use crate::header::Header;
 use crate::link::{Ends, Item, Link};
 use crate::options::Options;
 use crate::outbox::Encoded;
+use crate::report::Trouble;
 use crate::stats::PortStats;
 use crate::transport::Transport;
 
@@ -128,7 +129,14 @@ impl SocketPort {
 
     /// Sends a message; waits while the peer is behind by [`Options::send_limit`].
     ///
-    /// A message is sent whole or not at all, also when the future is dropped.
+    /// A message is sent whole or not at all, also when the future is dropped. There are three ways to
+    /// send, which can be mixed:
+    ///
+    /// - `send` for who plays to this peer alone and can wait for it: nothing is lost.
+    /// - [`try_send`](Self::try_send) for who cannot wait, and decides himself what a peer that is behind
+    ///   misses.
+    /// - [`push`](Self::push) for who plays to several peers or passes on what others play: one that is
+    ///   behind keeps nobody waiting, and [`Options::overflow`] says what becomes of it.
     ///
     /// # Errors
     /// When the connection is over, or the message is one that is never sent.
@@ -142,6 +150,20 @@ impl SocketPort {
     /// Those of [`send`](Self::send), and [`SendError::Full`].
     pub fn try_send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         self.sender.try_send(message)
+    }
+
+    /// Sends a message without waiting. What becomes of a peer that is behind by
+    /// [`Options::send_limit`] says [`Options::overflow`], as it does for the clients of a server: it is
+    /// disconnected, or misses messages and still ends in the right state.
+    ///
+    /// Yield to the runtime between many messages, or nothing is written in the meantime.
+    ///
+    /// # Errors
+    /// When the peer is not sent the message, and why. With [`Overflow::Thin`](crate::Overflow::Thin)
+    /// nothing is to be done about [`Trouble::Dropped`]: what the message would have left behind is told
+    /// later.
+    pub fn push<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Trouble> {
+        self.sender.push(message)
     }
 
     /// Waits until the system has taken all that was sent.
@@ -312,12 +334,13 @@ impl SendHalf {
     /// # Errors
     /// When the connection is over, or the message is one that is never sent.
     pub async fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
-        let encoded = encode(&message.into())?;
+        let message = message.into();
+        let encoded = encode(&message)?;
         let len = encoded.octets().len();
         // A sender that never waits for anything else must not keep the writer from running.
         tokio::task::coop::consume_budget().await;
         loop {
-            match self.end.0.try_send(&encoded) {
+            match self.end.0.try_send(&encoded, &message) {
                 Err(SendError::Full { .. }) => {
                     poll_fn(|cx| self.end.0.poll_room(cx, len)).await?;
                 }
@@ -331,7 +354,17 @@ impl SendHalf {
     /// # Errors
     /// Those of [`send`](Self::send), and [`SendError::Full`].
     pub fn try_send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
-        self.end.0.try_send(&encode(&message.into())?)
+        let message = message.into();
+        self.end.0.try_send(&encode(&message)?, &message)
+    }
+
+    /// See [`SocketPort::push`].
+    ///
+    /// # Errors
+    /// When the peer is not sent the message, and why.
+    pub fn push<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Trouble> {
+        let message = message.into();
+        self.end.0.push(Encoded::new(&message).as_ref(), &message)
     }
 
     /// See [`SocketPort::flush`].
@@ -422,7 +455,7 @@ impl SendHalf {
     }
 
     fn start_sink(&self, message: &Message<'_>) -> Result<(), SendError> {
-        self.end.0.send_ready(&encode(message)?)
+        self.end.0.send_ready(&encode(message)?, message)
     }
 
     fn poll_sink_close(&self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {

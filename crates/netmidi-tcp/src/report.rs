@@ -10,7 +10,7 @@ pub struct SendReport {
     pub(crate) troubles: Vec<(Client, Trouble)>,
 }
 
-/// Why a client is not sent a message.
+/// Why a client, or the peer of a port, is not sent a message by whoever does not wait.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Trouble {
@@ -27,6 +27,10 @@ pub enum Trouble {
         /// The status octet.
         status: u8,
     },
+    /// The connection is lost and not yet back; see
+    /// [`Connector::reconnect`](crate::Connector::reconnect). Never of a client.
+    #[error("there is no connection at the moment; it is being tried again")]
+    NotConnected,
     /// It is gone.
     #[error("it is gone")]
     Closed,

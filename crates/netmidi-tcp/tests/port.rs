@@ -11,13 +11,15 @@ mod stage;
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
-use netmidi_message::MessageBuf;
-use netmidi_tcp::{CloseReason, Connector, Options, PortServer, SendError, connect};
+use netmidi_message::{MessageBuf, StreamParser};
+use netmidi_tcp::{
+    CloseReason, Connector, Options, Overflow, PortServer, SendError, Trouble, connect,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use stage::{SOON, note, parse, plain, within};
+use stage::{SOON, note, parse, plain, raw, within};
 
 #[tokio::test]
 async fn messages_go_both_ways_in_order() {
@@ -252,4 +254,115 @@ async fn a_reader_that_does_not_fetch_makes_the_sender_wait() {
         }
     };
     timeout(6 * SOON, all).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_does_not_read_what_is_pushed_is_disconnected() {
+    let server = PortServer::builder()
+        .options(plain().send_limit(10_000))
+        .bind()
+        .await
+        .unwrap();
+    let _stuck = raw(server.local_addr()).await;
+    let mut port = within(server.accept()).await.unwrap();
+    assert_eq!(
+        port.push(&parse(&[0xF4])),
+        Err(Trouble::Undefined { status: 0xF4 })
+    );
+    let mut pushed = 0;
+    let trouble = loop {
+        match port.push(&note(pushed)) {
+            Ok(()) => pushed += 1,
+            Err(trouble) => break trouble,
+        }
+        if pushed.is_multiple_of(100) {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert_eq!(trouble, Trouble::Overflowed);
+    assert!(3 * pushed > 10_000, "{pushed}");
+    // At once, before the driver has run.
+    assert_eq!(port.push(&note(1)), Err(Trouble::Closed));
+    assert!(within(port.receive()).await.is_none());
+    let reason = port.close_reason().unwrap().reason;
+    assert!(
+        matches!(reason, CloseReason::Overflow { limit: 10_000 }),
+        "{reason}"
+    );
+    assert_eq!(port.push(&note(1)), Err(Trouble::Closed));
+}
+
+#[tokio::test]
+async fn who_is_thinned_out_ends_right_whoever_else_sends() {
+    const LIMIT: usize = 10_000;
+    let server = PortServer::builder()
+        .options(plain().overflow(Overflow::Thin).send_limit(LIMIT))
+        .bind()
+        .await
+        .unwrap();
+    let mut slow = raw(server.local_addr()).await;
+    let port = within(server.accept()).await.unwrap();
+    // Not pushed, and yet it is known that the peer holds it.
+    within(port.send(&parse(&[0x90, 60, 100]))).await.unwrap();
+    port.try_send(&parse(&[0xB0, 64, 127])).unwrap();
+    let mut dropped = 0;
+    let mut pushed = 0;
+    while dropped < 5_000 {
+        for message in [
+            note(1 + pushed % 50),
+            parse(&[0xB0, 7, (pushed % 100) as u8]),
+        ] {
+            match port.push(&message) {
+                Ok(()) => {}
+                Err(Trouble::Dropped) => dropped += 1,
+                Err(other) => panic!("{other}"),
+            }
+            pushed += 1;
+        }
+        if pushed.is_multiple_of(100) {
+            tokio::task::yield_now().await;
+        }
+    }
+    // These go through: they end what it holds.
+    port.push(&parse(&[0x80, 60, 64])).unwrap();
+    port.push(&parse(&[0xB0, 64, 0])).unwrap();
+    assert_eq!(port.push(&parse(&[0xB0, 7, 127])), Err(Trouble::Dropped));
+    assert_eq!(port.push(&parse(&[0xE0, 1, 2])), Err(Trouble::Dropped));
+    // What is owed comes first.
+    let full = port.try_send(&parse(&[0xFA])).unwrap_err();
+    assert!(matches!(full, SendError::Full { limit: LIMIT }), "{full}");
+    let last = parse(&[0xB0, 7, 1]);
+    let mut heard = Vec::new();
+    let read = async {
+        let mut parser = StreamParser::new();
+        let mut buffer = vec![0; 1 << 16];
+        while heard.last() != Some(&last) {
+            let count = slow.read(&mut buffer).await.unwrap();
+            assert_ne!(count, 0);
+            parser.feed(&buffer[..count], |event| {
+                heard.push(event.message().expect("whole messages only").to_buf());
+            });
+        }
+    };
+    let sent = async {
+        port.send(&last).await.unwrap();
+        port.send(&last).await.unwrap();
+    };
+    within(async { tokio::join!(sent, read) }).await;
+    let at = |octets: &[u8]| heard.iter().position(|it| it.to_vec() == octets);
+    let owed = at(&[0xB0, 7, 127]).expect("the last value");
+    assert!(at(&[0xE0, 1, 2]).is_some());
+    assert!(at(&[0x80, 60, 64]).is_some_and(|off| off < owed));
+    assert!(at(&[0xB0, 64, 0]).is_some_and(|up| up < owed));
+    // Nothing but what was owed, and then what was sent.
+    let volumes: Vec<_> = heard[owed..]
+        .iter()
+        .filter(|it| it.to_vec()[0] == 0xB0)
+        .collect();
+    assert!(volumes.len() >= 2 && *volumes[1] == last, "{volumes:?}");
+    let stats = port.stats();
+    assert_eq!(stats.messages_dropped, dropped + 2);
+    assert!(stats.messages_restored >= 2, "{stats:?}");
+    // And it goes on as if nothing had been.
+    port.push(&note(3)).unwrap();
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use netmidi_message::MessageBuf;
 use netmidi_tcp::{
     AtEnd, Backoff, CloseReason, Connector, Event, Header, Options, Overflow, PortServer,
-    SendError, ServerEvent, SocketPort, connect,
+    SendError, ServerEvent, SocketPort, Trouble, connect,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -83,6 +83,7 @@ async fn a_lost_connection_comes_back_by_itself() {
         }
     })
     .await;
+    assert_eq!(port.push(&parse(&[0xF8])), Err(Trouble::NotConnected));
     sleep(Duration::from_millis(200)).await;
     let begun = Instant::now();
     assert!(matches!(

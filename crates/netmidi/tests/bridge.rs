@@ -8,6 +8,7 @@
     reason = "a panic is a failed test"
 )]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -15,12 +16,12 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use netmidi::bridge::{Bridge, BridgeBuilder, BridgeEvent, BridgeStats, Circles, SameSide};
 use netmidi::message::{
-    Channel, ChannelMessage, Controller, Message, MessageBuf, Note, SysExBuf, U7,
+    Channel, ChannelMessage, Controller, Message, MessageBuf, Note, StreamParser, SysExBuf, U7,
 };
-use netmidi::tcp::{Backoff, Options, PortServer};
+use netmidi::tcp::{Backoff, Connector, Options, Overflow, PortServer};
 use netmidi::{Client, Endpoint, Event, LeaveReason, Pacing, UndefinedCommands};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -668,6 +669,129 @@ async fn a_tcp_client_that_takes_nothing_is_disconnected() {
     let mut stream = bed.stream().await;
     writes(&mut stream, &[marker(1)]).await;
     in_time(async { while client.next().await.unwrap().message != marker(1).to_buf() {} }).await;
+}
+
+/// What a stream of messages leaves at who reads it: keys and pedals that are down, and values.
+#[derive(Debug, Default, Eq, PartialEq)]
+struct Left {
+    down: BTreeSet<(u8, u8)>,
+    values: BTreeMap<(u8, u8), u8>,
+    program: Option<u8>,
+    messages: usize,
+}
+
+impl Left {
+    fn hear(&mut self, message: Message<'_>) {
+        self.messages += 1;
+        match message.to_vec()[..] {
+            [0x90, key, _] => _ = self.down.insert((0x90, key)),
+            [0x80, key, _] => _ = self.down.remove(&(0x90, key)),
+            [0xB0, 64, value] => {
+                let pedal = (0xB0, 64);
+                let _ = match value {
+                    0 => self.down.remove(&pedal),
+                    _ => self.down.insert(pedal),
+                };
+            }
+            [status @ (0xB0 | 0xBF), control, value] => {
+                self.values.insert((status, control), value);
+            }
+            [0xC0, program] => self.program = Some(program),
+            [0xF0, ..] => {}
+            ref other => panic!("{other:02x?}"),
+        }
+    }
+}
+
+/// Reads until that is so, and no message is ever cut.
+async fn hears_until(stream: &mut TcpStream, left: &mut Left, is_it: impl Fn(&Left) -> bool) {
+    let mut parser = StreamParser::new();
+    let mut buffer = vec![0; 1 << 16];
+    in_time(async {
+        while !is_it(left) {
+            let count = stream.read(&mut buffer).await.unwrap();
+            assert_ne!(count, 0, "it stays connected");
+            parser.feed(&buffer[..count], |event| {
+                left.hear(event.message().expect("whole messages only"));
+            });
+        }
+    })
+    .await;
+}
+
+/// A TCP client, and a server that is connected to, neither of which reads for a while, and one that does.
+#[tokio::test]
+async fn tcp_peers_that_are_slow_miss_messages_and_end_right_where_asked_for() {
+    const MOST: Duration = Duration::from_secs(10);
+    let options = Options::new().overflow(Overflow::Thin).send_limit(8 << 10);
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.bind(here()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let server = PortServer::builder()
+        .listen(here())
+        .options(options.clone());
+    let builder = builder()
+        .serve(server)
+        .connector(Connector::new().options(options))
+        .connect(listener.local_addr().unwrap().into())
+        .tcp_peers(SameSide::Together);
+    let mut bed = Bed::new(builder).await;
+    let (mut slow_server, _) = in_time(listener.accept()).await.unwrap();
+    let slow_client = TcpSocket::new_v4().unwrap();
+    slow_client.set_recv_buffer_size(4096).unwrap();
+    let mut slow_client = in_time(slow_client.connect(bed.tcp)).await.unwrap();
+    let mut good = bed.stream().await;
+    let mut client = bed.client("a").await;
+    bed.until_stats(|it| (it.rtp_peers, it.tcp_peers) == (1, 3))
+        .await;
+
+    let pedal = |value| Message::parse(&[0xB0, 64, value]).unwrap().to_buf();
+    client.send_now(on(60, 100)).unwrap();
+    client.send_now(pedal(127).as_message()).unwrap();
+    let mut truth = Left::default();
+    hears_until(&mut good, &mut truth, |left| left.messages >= 2).await;
+    // From both sides, until the slow ones have missed some thousand; the good one hears all of it.
+    let dump = dump(4 << 10, 1);
+    let begun = Instant::now();
+    let mut round = 0_u8;
+    while bed.bridge.stats().tcp_missed < 3_000 {
+        assert!(begun.elapsed() < MOST, "{:?}", bed.bridge.stats());
+        let (control, value) = (Controller::new(20).unwrap(), U7::new(round % 100).unwrap());
+        let other = ChannelMessage::control_change(Channel::C1, control, value);
+        for message in [other.into(), on(62, 100), off(62), dump.as_message()] {
+            client.send_now(message).unwrap();
+        }
+        let count = truth.messages + 4;
+        hears_until(&mut good, &mut truth, |left| left.messages >= count).await;
+        round = round.wrapping_add(1);
+    }
+    let program = Message::parse(&[0xC0, 42]).unwrap();
+    // The key was held when it began, and ends now.
+    for message in [off(60), pedal(0).as_message(), program, marker(99)] {
+        client.send_now(message).unwrap();
+    }
+    let is_last = |left: &Left| left.values.get(&(0xBF, 20)) == Some(&99);
+    hears_until(&mut good, &mut truth, is_last).await;
+    assert!(truth.down.is_empty() && truth.program == Some(42));
+    for slow in [&mut slow_client, &mut slow_server] {
+        let mut left = Left::default();
+        hears_until(slow, &mut left, is_last).await;
+        assert!(left.messages + 1_000 < truth.messages, "{left:?}");
+        left.messages = truth.messages;
+        assert_eq!(left, truth);
+    }
+    let stats = bed.bridge.stats();
+    assert_eq!((stats.tcp_peers, stats.tcp_too_slow), (3, 0), "{stats:?}");
+    // They play on, and hear everything again.
+    writes(&mut slow_client, &[on(70, 100)]).await;
+    hears(&mut client, &[on(70, 100)]).await;
+    reads(&mut slow_server, &[on(70, 100)]).await;
+    reads(&mut good, &[on(70, 100)]).await;
+    client.send_now(marker(1)).unwrap();
+    for stream in [&mut slow_client, &mut slow_server, &mut good] {
+        reads(stream, &[marker(1)]).await;
+    }
 }
 
 #[tokio::test]

@@ -177,6 +177,9 @@ pub struct BridgeStats {
     pub returned: u64,
     /// Messages that an RTP-MIDI peer's queue had no room for.
     pub rtp_not_sent: u64,
+    /// Messages that a TCP peer missed because it does not keep up, with
+    /// [`Overflow::Thin`](netmidi_tcp::Overflow::Thin), counted once for each.
+    pub tcp_missed: u64,
     /// TCP peers that were disconnected because they did not take what was sent to them.
     pub tcp_too_slow: u64,
     /// How often a TCP connection was made to wait because it sent faster than RTP-MIDI peers are sent.

@@ -53,9 +53,10 @@
 //! **Too much.** RTP-MIDI has no way to slow down who plays, TCP has: of a connection that sends more
 //! than RTP peers are sent ([`Pacing`](crate::Pacing), or a limit of theirs) no more is read until what
 //! came of it has gone out, which makes its sender wait and nobody else. The slowest RTP peer sets
-//! the pace for it. A TCP peer that does not take what is sent to it is disconnected when
-//! [`Options::send_limit`](crate::tcp::Options::send_limit) octets wait for it, whatever
-//! [`Options::overflow`](crate::tcp::Options::overflow) says; one that is a server is connected to again.
+//! the pace for it. When [`Options::send_limit`](crate::tcp::Options::send_limit) octets wait for a TCP
+//! peer that does not take them, [`Options::overflow`](crate::tcp::Options::overflow) says what becomes of
+//! it: it is disconnected, and connected to again where it is a server; or it misses messages, and ends in
+//! the right state nevertheless. Nobody else waits or misses anything for it.
 //!
 //! **Circles.** Inside one bridge there are none: what was passed on is not heard again. Over the network
 //! there may be: two bridges between the same two sides, or programs that send back what they hear.

@@ -15,7 +15,7 @@ use netmidi_message::{Message, RealTime};
 use netmidi_session::ParticipantId;
 use netmidi_tcp::{
     Address, Backoff, Closed, ConnectError, Connector, Event as TcpEvent, PortServer, ReceiveHalf,
-    SendError as TcpSendError, SendHalf, SocketPort,
+    SendHalf, SocketPort, Trouble,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Sleep;
@@ -178,6 +178,7 @@ impl Task {
                 to_rtp: 0,
                 to_tcp: 0,
                 rtp_not_sent: 0,
+                tcp_missed: 0,
                 too_slow: 0,
             },
             endpoint,
@@ -546,7 +547,7 @@ impl Task {
                 return;
             }
         }
-        let before = self.router.stats().forwarded;
+        let before = (self.router.stats().forwarded, self.outlets.tcp_missed);
         let Self {
             router, outlets, ..
         } = self;
@@ -574,7 +575,8 @@ impl Task {
         }
         outlets.together = together;
         // What nobody heard cannot come back.
-        if self.router.stats().forwarded > before {
+        let missed = self.outlets.tcp_missed - before.1;
+        if self.router.stats().forwarded > before.0 + missed {
             self.memory.remember(from, &message, now);
         }
     }
@@ -597,6 +599,7 @@ impl Task {
             to_tcp: self.outlets.to_tcp,
             held_by_others: routes.held_by_others,
             rtp_not_sent: self.outlets.rtp_not_sent,
+            tcp_missed: self.outlets.tcp_missed,
             tcp_too_slow: self.outlets.too_slow,
             tcp_slowed_down: self.events.slowed.load(Ordering::Relaxed) as u64,
             events_missed: self.events.missed_in_all,
@@ -673,6 +676,7 @@ struct Outlets {
     to_rtp: u64,
     to_tcp: u64,
     rtp_not_sent: u64,
+    tcp_missed: u64,
     too_slow: u64,
 }
 
@@ -705,12 +709,13 @@ impl Outlets {
                 let Some(outlet) = self.tcp.get_mut(&id) else {
                     return true;
                 };
-                match outlet.sender.try_send(message) {
+                match outlet.sender.push(message) {
                     Ok(()) => self.to_tcp += 1,
-                    Err(TcpSendError::Full { .. }) => {
+                    // What it would have left behind the connection itself sees to.
+                    Err(Trouble::Dropped) => self.tcp_missed += 1,
+                    Err(Trouble::Overflowed) => {
                         outlet.too_slow = true;
                         self.too_slow += 1;
-                        outlet.sender.close();
                     }
                     Err(_) => {}
                 }
