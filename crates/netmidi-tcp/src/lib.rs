@@ -89,6 +89,7 @@ mod thinning;
 #[cfg(feature = "tls")]
 pub mod tls;
 mod transport;
+mod waiters;
 
 pub use address::{Address, AddressError, ListenAddress};
 pub use client::{Client, ClientId};

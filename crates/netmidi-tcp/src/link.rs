@@ -1,8 +1,10 @@
 //! One connection, as its driver and everybody who holds an end of it see it.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -18,6 +20,7 @@ use crate::outbox::{Encoded, Outbox};
 use crate::report::Trouble;
 use crate::stats::PortStats;
 use crate::thinning::Thinning;
+use crate::waiters::{Seat, Waiters};
 
 /// So many octets may be read at least while anything may be.
 const LEAST_READ: usize = 256;
@@ -109,7 +112,7 @@ pub(crate) struct Outbound {
     /// Messages are being dropped, until the queue is half empty.
     dropping: bool,
     /// Those who wait for room, or for everything to be written.
-    waiters: Vec<Waker>,
+    waiters: Waiters,
 }
 
 pub(crate) struct State {
@@ -364,10 +367,20 @@ impl Link {
         Ok(())
     }
 
+    /// Calls `poll` until it is ready, with a seat that is given back in any case.
+    pub(crate) async fn waiting<R>(
+        &self,
+        mut poll: impl FnMut(&mut Context<'_>, Seat) -> Poll<R>,
+    ) -> R {
+        let seated = Seated::new(self);
+        poll_fn(|cx| poll(cx, seated.seat)).await
+    }
+
     /// Waits for room for `octets` more.
     pub(crate) fn poll_room(
         &self,
         cx: &mut Context<'_>,
+        seat: Seat,
         octets: usize,
     ) -> Poll<Result<(), SendError>> {
         let mut state = self.lock();
@@ -375,12 +388,16 @@ impl Link {
         if state.outbound.has_room(octets, self.options.send_limit) {
             return Poll::Ready(Ok(()));
         }
-        state.outbound.wait(cx);
+        state.outbound.waiters.wait(seat, cx);
         Poll::Pending
     }
 
     /// Waits until the system has taken everything.
-    pub(crate) fn poll_flushed(&self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+    pub(crate) fn poll_flushed(
+        &self,
+        cx: &mut Context<'_>,
+        seat: Seat,
+    ) -> Poll<Result<(), SendError>> {
         let mut state = self.lock();
         if let Some(closed) = &state.closed {
             return Poll::Ready(Err(SendError::Closed(closed.clone())));
@@ -393,19 +410,19 @@ impl Link {
         {
             return Poll::Ready(Ok(()));
         }
-        state.outbound.wait(cx);
+        state.outbound.waiters.wait(seat, cx);
         Poll::Pending
     }
 
     /// Waits until it is over.
-    pub(crate) fn poll_over(&self, cx: &mut Context<'_>) -> Poll<Closed> {
+    pub(crate) fn poll_over(&self, cx: &mut Context<'_>, seat: Seat) -> Poll<Closed> {
         let mut state = self.lock();
         if let Some(closed) = &state.closed
             && state.phase == Phase::Over
         {
             return Poll::Ready(closed.clone());
         }
-        state.outbound.wait(cx);
+        state.outbound.waiters.wait(seat, cx);
         Poll::Pending
     }
 
@@ -650,12 +667,6 @@ impl Outbound {
             .get_or_insert_with(|| Box::new(Thinning::new()))
     }
 
-    fn wait(&mut self, cx: &Context<'_>) {
-        if !self.waiters.iter().any(|it| it.will_wake(cx.waker())) {
-            self.waiters.push(cx.waker().clone());
-        }
-    }
-
     /// The transport keeps nothing back any more.
     pub(crate) fn flushed(&mut self) {
         self.unflushed = false;
@@ -663,9 +674,28 @@ impl Outbound {
     }
 
     fn wake_all(&mut self) {
-        for waker in self.waiters.drain(..) {
+        for waker in self.waiters.drain() {
             waker.wake();
         }
+    }
+}
+
+/// One who may wait; leaves when it is dropped.
+pub(crate) struct Seated<L: Deref<Target = Link>> {
+    link: L,
+    pub(crate) seat: Seat,
+}
+
+impl<L: Deref<Target = Link>> Seated<L> {
+    pub(crate) fn new(link: L) -> Self {
+        let seat = link.lock().outbound.waiters.seat();
+        Self { link, seat }
+    }
+}
+
+impl<L: Deref<Target = Link>> Drop for Seated<L> {
+    fn drop(&mut self) {
+        self.link.lock().outbound.waiters.leave(self.seat);
     }
 }
 
@@ -685,9 +715,35 @@ impl std::fmt::Debug for Link {
 mod tests {
     use std::io::ErrorKind;
 
+    use futures::FutureExt;
     use tokio::net::TcpListener;
 
     use super::*;
+
+    #[tokio::test]
+    async fn who_stops_waiting_is_forgotten() {
+        let nowhere = "127.0.0.1:1".parse().unwrap();
+        let ends = Ends {
+            local: nowhere,
+            peer: nowhere,
+        };
+        let link = Arc::new(Link::new(Arc::default(), ends));
+        let message = Message::parse(&[0xF8]).unwrap();
+        let encoded = Encoded::new(&message).unwrap();
+        link.try_send(&encoded, &message).unwrap();
+        let waiting = || link.lock().outbound.waiters.drain().count();
+        for _ in 0..100 {
+            let flushed = link.waiting(|cx, seat| link.poll_flushed(cx, seat));
+            assert!(flushed.now_or_never().is_none());
+        }
+        assert_eq!(waiting(), 0);
+        let seated = Seated::new(link.clone());
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..100 {
+            assert!(link.poll_flushed(&mut cx, seated.seat).is_pending());
+        }
+        assert_eq!(waiting(), 1);
+    }
 
     /// A message that is written by its sender must not overtake one that waits for the driver.
     #[tokio::test]

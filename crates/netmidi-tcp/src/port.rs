@@ -17,7 +17,7 @@ use crate::driver;
 use crate::error::{CloseReason, Closed, ReceiveTimeout, SendError};
 use crate::event::Event;
 use crate::header::Header;
-use crate::link::{Ends, Item, Link};
+use crate::link::{Ends, Item, Link, Seated};
 use crate::options::Options;
 use crate::outbox::Encoded;
 use crate::report::Trouble;
@@ -51,9 +51,16 @@ impl Drop for ReceiveHalf {
 }
 
 /// The sending half of a [`SocketPort`]; it can be cloned.
-#[derive(Clone)]
 pub struct SendHalf {
+    /// For its sink, of which at most one task waits.
+    seated: Seated<Arc<Link>>,
     end: Arc<End>,
+}
+
+impl Clone for SendHalf {
+    fn clone(&self) -> Self {
+        Self::new(self.end.clone())
+    }
 }
 
 /// Closes the connection when the last half is dropped.
@@ -73,7 +80,7 @@ impl SocketPort {
                 batch: VecDeque::new(),
                 end: end.clone(),
             },
-            sender: SendHalf { end },
+            sender: SendHalf::new(end),
         }
     }
 
@@ -329,6 +336,13 @@ impl ReceiveHalf {
 }
 
 impl SendHalf {
+    fn new(end: Arc<End>) -> Self {
+        Self {
+            seated: Seated::new(end.0.clone()),
+            end,
+        }
+    }
+
     /// See [`SocketPort::send`].
     ///
     /// # Errors
@@ -342,7 +356,9 @@ impl SendHalf {
         loop {
             match self.end.0.try_send(&encoded, &message) {
                 Err(SendError::Full { .. }) => {
-                    poll_fn(|cx| self.end.0.poll_room(cx, len)).await?;
+                    let link = &self.end.0;
+                    link.waiting(|cx, seat| link.poll_room(cx, seat, len))
+                        .await?;
                 }
                 result => return result,
             }
@@ -372,7 +388,8 @@ impl SendHalf {
     /// # Errors
     /// When the connection is over.
     pub async fn flush(&self) -> Result<(), SendError> {
-        poll_fn(|cx| self.end.0.poll_flushed(cx)).await
+        let link = &self.end.0;
+        link.waiting(|cx, seat| link.poll_flushed(cx, seat)).await
     }
 
     /// Ends the connection for both halves: what was sent goes out, and the peer is told. The
@@ -410,7 +427,7 @@ impl SendHalf {
         let link = &self.end.0;
         link.abandon_reading();
         link.begin_close();
-        poll_fn(|cx| link.poll_over(cx)).await
+        link.waiting(|cx, seat| link.poll_over(cx, seat)).await
     }
 }
 
@@ -451,7 +468,7 @@ impl Stream for SocketPort {
 impl SendHalf {
     fn poll_sink_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         // One octet: what is longer waits for an empty queue or goes a little beyond the bound.
-        self.end.0.poll_room(cx, 1)
+        self.end.0.poll_room(cx, self.seated.seat, 1)
     }
 
     fn start_sink(&self, message: &Message<'_>) -> Result<(), SendError> {
@@ -460,7 +477,7 @@ impl SendHalf {
 
     fn poll_sink_close(&self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         self.end.0.begin_close();
-        match ready!(self.end.0.poll_over(cx)).reason {
+        match ready!(self.end.0.poll_over(cx, self.seated.seat)).reason {
             CloseReason::Local | CloseReason::Peer => Poll::Ready(Ok(())),
             _ => Poll::Ready(Err(SendError::Closed(self.reason()))),
         }
@@ -497,7 +514,7 @@ macro_rules! sink {
                 cx: &mut Context<'_>,
             ) -> Poll<Result<(), SendError>> {
                 let $this = self.get_mut();
-                $sender.end.0.poll_flushed(cx)
+                $sender.end.0.poll_flushed(cx, $sender.seated.seat)
             }
 
             fn poll_close(

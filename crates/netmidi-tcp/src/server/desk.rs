@@ -1,6 +1,7 @@
 //! Who is let in, who is here, and of whom something waits.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -19,6 +20,7 @@ use crate::link::{Ends, Link, Listener};
 use crate::options::Options;
 use crate::refusal::Refusal;
 use crate::transport::{Transport, prepare};
+use crate::waiters::{Seat, Waiters};
 
 /// So many who were not let in are remembered until somebody asks.
 const MAX_REFUSALS: usize = 64;
@@ -64,7 +66,7 @@ struct State {
     /// Those that accept, each with its listener.
     tasks: Vec<JoinHandle<()>>,
     receiver: Option<Waker>,
-    accepters: Vec<Waker>,
+    accepters: Waiters,
     stats: ServerStats,
 }
 
@@ -174,7 +176,7 @@ impl Desk {
             .arrivals
             .push_back(Arc::new(Member::new(id, link.clone())));
         let receiver = state.receiver.take();
-        let accepters = std::mem::take(&mut state.accepters);
+        let accepters: Vec<_> = state.accepters.drain().collect();
         drop(state);
         for waker in receiver.into_iter().chain(accepters) {
             waker.wake();
@@ -307,7 +309,12 @@ impl Desk {
     }
 
     /// The same, waiting for one.
-    pub(super) fn poll_accept(&self, cx: &Context<'_>) -> Poll<Result<Arc<Link>, ServerClosed>> {
+    pub(super) async fn accept(&self) -> Result<Arc<Link>, ServerClosed> {
+        let accepting = Accepting::new(self);
+        poll_fn(|cx| self.poll_accept(cx, accepting.seat)).await
+    }
+
+    fn poll_accept(&self, cx: &Context<'_>, seat: Seat) -> Poll<Result<Arc<Link>, ServerClosed>> {
         loop {
             match self.try_accept() {
                 Ok(Some(link)) => return Poll::Ready(Ok(link)),
@@ -316,9 +323,7 @@ impl Desk {
             }
             let mut state = self.lock();
             if state.arrivals.is_empty() && !state.closing {
-                if !state.accepters.iter().any(|it| it.will_wake(cx.waker())) {
-                    state.accepters.push(cx.waker().clone());
-                }
+                state.accepters.wait(seat, cx);
                 return Poll::Pending;
             }
         }
@@ -366,7 +371,7 @@ impl Desk {
         }
         let mut state = self.lock();
         let receiver = state.receiver.take();
-        let accepters = std::mem::take(&mut state.accepters);
+        let accepters: Vec<_> = state.accepters.drain().collect();
         drop(state);
         for waker in receiver.into_iter().chain(accepters) {
             waker.wake();
@@ -381,6 +386,25 @@ impl Desk {
         for member in members {
             member.link.abandon_reading();
         }
+    }
+}
+
+/// One who waits for a client; leaves when it is dropped.
+struct Accepting<'a> {
+    desk: &'a Desk,
+    seat: Seat,
+}
+
+impl<'a> Accepting<'a> {
+    fn new(desk: &'a Desk) -> Self {
+        let seat = desk.lock().accepters.seat();
+        Self { desk, seat }
+    }
+}
+
+impl Drop for Accepting<'_> {
+    fn drop(&mut self) {
+        self.desk.lock().accepters.leave(self.seat);
     }
 }
 

@@ -1,7 +1,6 @@
 //! Sending to all clients and asking about them, from anywhere.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -41,8 +40,7 @@ impl ServerHandle {
     /// # Errors
     /// When the server is closed.
     pub async fn accept(&self) -> Result<SocketPort, ServerClosed> {
-        let link = poll_fn(|cx| self.desk.poll_accept(cx)).await?;
-        Ok(SocketPort::new(link))
+        Ok(SocketPort::new(self.desk.accept().await?))
     }
 
     /// Takes the client that has waited longest out of the server, if there is one.
@@ -103,7 +101,8 @@ impl ServerHandle {
     pub async fn flush(&self) {
         for member in &*self.desk.everybody() {
             // One that is gone takes nothing any more.
-            let _ = poll_fn(|cx| member.link.poll_flushed(cx)).await;
+            let link = &member.link;
+            let _ = link.waiting(|cx, seat| link.poll_flushed(cx, seat)).await;
         }
     }
 }

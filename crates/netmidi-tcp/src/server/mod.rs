@@ -188,7 +188,8 @@ impl PortServer {
         desk.stop_listening().await;
         desk.abandon_reading();
         for member in &*desk.everybody() {
-            poll_fn(|cx| member.link.poll_over(cx)).await;
+            let link = &member.link;
+            link.waiting(|cx, seat| link.poll_over(cx, seat)).await;
         }
     }
 
