@@ -28,6 +28,14 @@ class List {
     return [0xf0, ...Array.from({ length }, (_, at) => octet(at)), 0xf7];
   }
 
+  // As long as the twelve bits for the length of a command list allow, or a few kB less: this peer
+  // sends a SysEx in one packet or not at all.
+  longSysex() {
+    const length = 1000 + this.below(3000);
+    const octet = (at) => (at === 0 ? 1 + this.below(0x7d) : this.below(128));
+    return [0xf0, ...Array.from({ length }, (_, at) => octet(at)), 0xf7];
+  }
+
   message() {
     const kind = this.below(8);
     if (kind === 7) {

@@ -46,6 +46,30 @@ pub(crate) fn notes_and_controllers(seed: u32, count: usize) -> Vec<Vec<u8>> {
     (0..count).map(|_| one()).collect()
 }
 
+/// Of several who play to the same one: what each plays can be told apart, and no one ever holds a key
+/// that another one holds. Those of [`everything`], each player on four channels of its own.
+pub(crate) fn of_player(player: u8, seed: u32, count: usize) -> Vec<Vec<u8>> {
+    let mut list = everything(seed, count);
+    for message in &mut list {
+        match message.as_mut_slice() {
+            [0xF0, 0xF7] => message.insert(1, player + 1),
+            [0xF0, first, ..] => *first = player + 1,
+            [status, ..] => *status = (*status & 0xF3) | (player << 2),
+            [] => {}
+        }
+    }
+    list
+}
+
+/// Whose message of [`of_player`] it is.
+pub(crate) fn player_of(message: &[u8]) -> Option<u8> {
+    match message {
+        [0xF0, first, ..] => first.checked_sub(1),
+        [status, ..] => Some(status >> 2 & 3),
+        [] => None,
+    }
+}
+
 fn message(random: &mut Random) -> Vec<u8> {
     let kind = random.octet(8);
     if kind == 7 {
@@ -89,5 +113,8 @@ mod tests {
         assert!(list.iter().all(|message| mido::text(message).is_some()));
         let list = notes_and_controllers(5, 1_000);
         assert!(list.iter().all(|message| mido::text(message).is_some()));
+        let list = of_player(2, 5, 1_000);
+        assert!(list.iter().all(|message| mido::text(message).is_some()));
+        assert!(list.iter().all(|message| player_of(message) == Some(2)));
     }
 }

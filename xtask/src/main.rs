@@ -4,6 +4,7 @@
 
 mod arrows;
 mod bench;
+mod bridge;
 mod capture;
 mod child;
 mod converge;
@@ -51,6 +52,7 @@ Usage: cargo xtask [--strict] COMMAND
   interop [SEED]        npm rtpmidi and pymidi with examples/server and examples/client, and
                         tshark on captures of both
   mido [SEED]           Python's mido with the examples of netmidi-tcp, both ways round
+  bridge [SEED]         npm rtpmidi and Python's mido play together over examples/bridge
   relay [SEED]          the two examples with a bad network between them
   veth [SEED]           the two examples as two hosts whose interfaces and addresses change
   discovery             avahi and we find each other, and play by name, in network namespaces
@@ -103,6 +105,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
             }));
             all.extend(interop(interop::new_seed()));
             all.push(mido(interop::new_seed()));
+            all.push(bridge(interop::new_seed()));
             all.push(relay(interop::new_seed()));
             all.push(veth(interop::new_seed()));
             all.push(discovery());
@@ -127,6 +130,8 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["interop", seed] => interop(number(seed)?),
         ["mido"] => vec![mido(interop::new_seed())],
         ["mido", seed] => vec![mido(number(seed)?)],
+        ["bridge"] => vec![bridge(interop::new_seed())],
+        ["bridge", seed] => vec![bridge(number(seed)?)],
         ["relay"] => vec![relay(interop::new_seed())],
         ["relay", seed] => vec![relay(number(seed)?)],
         ["veth"] => vec![veth(interop::new_seed())],
@@ -189,6 +194,10 @@ fn interop(seed: u32) -> Vec<Stage> {
 
 fn mido(seed: u32) -> Stage {
     Stage::new("mido", move || socket_ports::check(seed))
+}
+
+fn bridge(seed: u32) -> Stage {
+    Stage::new("bridge", move || bridge::check(seed))
 }
 
 fn relay(seed: u32) -> Stage {
@@ -274,6 +283,7 @@ mod tests {
             &["discovery", "x"],
             &["interop", "x"],
             &["mido", "x"],
+            &["bridge", "x"],
             &["relay", "x"],
             &["veth", "x"],
             &["converge", "x"],

@@ -28,10 +28,10 @@ const COUNT: usize = 10_000;
 const SHORT_COUNT: usize = 100;
 
 /// For all messages of all lists to arrive: mido makes two system calls for each octet.
-const LIST_TIME: Duration = Duration::from_secs(100);
+pub(crate) const LIST_TIME: Duration = Duration::from_secs(100);
 
 /// How long it is waited for what must not come.
-const QUIET: Duration = Duration::from_millis(300);
+pub(crate) const QUIET: Duration = Duration::from_millis(300);
 
 /// How the end of a client of mido is told.
 const PEER_CLOSED: &str = "the peer closed the connection";
@@ -44,10 +44,10 @@ pub(crate) fn check(seed: u32) -> Verdict {
         place.display()
     );
     let mido = Mido { place, python };
-    let lists = mido.lists("list", seed, COUNT, 4)?;
+    let lists = mido.lists("list", seed, COUNT, 4, &[])?;
     our_server(&mido, &lists)?;
     our_clients(&mido, &lists)?;
-    let lists = mido.lists("short", seed, SHORT_COUNT, 3)?;
+    let lists = mido.lists("short", seed, SHORT_COUNT, 3, &[])?;
     printing(&mido, &lists)?;
     playing(&mido)?;
     accepting(&mido, &lists)?;
@@ -56,19 +56,19 @@ pub(crate) fn check(seed: u32) -> Verdict {
 }
 
 /// mido, and where a run leaves its files.
-struct Mido {
-    place: PathBuf,
-    python: PathBuf,
+pub(crate) struct Mido {
+    pub(crate) place: PathBuf,
+    pub(crate) python: PathBuf,
 }
 
 /// A random list, made by mido.
-struct List {
+pub(crate) struct List {
     /// A file of its messages as hex.
-    hex: PathBuf,
+    pub(crate) hex: PathBuf,
     /// Its messages in mido's words.
-    texts: Vec<String>,
+    pub(crate) texts: Vec<String>,
     /// What a program of ours is fed: hex and words by turns.
-    lines: String,
+    pub(crate) lines: String,
 }
 
 impl Mido {
@@ -80,12 +80,20 @@ impl Mido {
         command
     }
 
-    fn lists(&self, name: &str, seed: u32, count: usize, lists: u32) -> Result<Vec<List>, Stop> {
+    /// `without` are types that they have none of.
+    pub(crate) fn lists(
+        &self,
+        name: &str,
+        seed: u32,
+        count: usize,
+        lists: u32,
+        without: &[&str],
+    ) -> Result<Vec<List>, Stop> {
         let make = |number: u32| {
             let file = self.place.join(format!("mido-{name}-{number}"));
             let mut script = self.command("mido_list.py");
             script.args([seed.wrapping_add(number).to_string(), count.to_string()]);
-            script.arg(&file);
+            script.arg(&file).args(without);
             let log = self.place.join("mido-list.log");
             let mut program = Program::start("mido_list.py", &mut script, Read::Stderr, &log)?;
             if let Err(stop) = program.success(LIST_TIME) {
@@ -105,7 +113,7 @@ impl Mido {
     }
 
     /// Starts a role of `mido_port.py`.
-    fn port(&self, log: &str, args: &[String]) -> Result<(Program, Feed), Stop> {
+    pub(crate) fn port(&self, log: &str, args: &[String]) -> Result<(Program, Feed), Stop> {
         let mut command = self.command("mido_port.py");
         command.args(args);
         let log = self.place.join(format!("mido-{log}.log"));
@@ -125,27 +133,38 @@ impl Mido {
     }
 
     /// A client that sends one list and is to receive another.
-    fn exchange(
+    pub(crate) fn exchange(
         &self,
         server: SocketAddr,
         number: usize,
         send: &List,
         expect: &[String],
     ) -> Result<Client, Stop> {
+        self.exchange_counted(server, number, send, expect.len())
+    }
+
+    /// The same where it is not yet known what it is to receive.
+    pub(crate) fn exchange_counted(
+        &self,
+        server: SocketAddr,
+        number: usize,
+        send: &List,
+        expect: usize,
+    ) -> Result<Client, Stop> {
         self.client(server, "client", &self.trade(number, send, expect))
     }
 
     /// What `mido_port.py` is to do over one port.
-    fn trade(&self, number: usize, send: &List, expect: &[String]) -> [String; 3] {
+    pub(crate) fn trade(&self, number: usize, send: &List, expect: usize) -> [String; 3] {
         [
             send.hex.display().to_string(),
-            expect.len().to_string(),
+            expect.to_string(),
             self.received(number).display().to_string(),
         ]
     }
 
     /// The file for what a port received.
-    fn received(&self, number: usize) -> PathBuf {
+    pub(crate) fn received(&self, number: usize) -> PathBuf {
         self.place.join(format!("mido-received-{number}.txt"))
     }
 
@@ -166,7 +185,7 @@ impl Mido {
 }
 
 /// A client with mido.
-struct Client {
+pub(crate) struct Client {
     program: Program,
     feed: Feed,
     /// Its own address, as mido says.
@@ -174,18 +193,18 @@ struct Client {
 }
 
 impl Client {
-    fn go(&mut self) -> Verdict {
+    pub(crate) fn go(&mut self) -> Verdict {
         self.feed.write("go\n")
     }
 
     /// Waits until it has received `expect` and nothing else.
-    fn received(&self, mido: &Mido, number: usize, expect: &[String]) -> Verdict {
+    pub(crate) fn received(&self, mido: &Mido, number: usize, expect: &[String]) -> Verdict {
         self.program.line_with("done: ", LIST_TIME)?;
         same("mido received", expect, &lines_of(&mido.received(number))?)
     }
 
     /// Has it leave; nothing must have come in the meantime.
-    fn leave(mut self) -> Result<SocketAddr, Stop> {
+    pub(crate) fn leave(mut self) -> Result<SocketAddr, Stop> {
         drop(self.feed);
         nothing_late(&self.program)?;
         self.program.success(SOON)?;
@@ -193,7 +212,7 @@ impl Client {
     }
 }
 
-fn nothing_late(program: &Program) -> Verdict {
+pub(crate) fn nothing_late(program: &Program) -> Verdict {
     match program.line_with("late: ", SOON)?.text.as_str() {
         "late: 0" => Ok(()),
         line => Err(format!("mido received more than it was sent: {line}").into()),
@@ -259,7 +278,7 @@ impl Server {
 }
 
 /// A program being fed, beside everything else: it may read no faster than the peer.
-struct Feeding(JoinHandle<Result<Feed, Stop>>);
+pub(crate) struct Feeding(JoinHandle<Result<Feed, Stop>>);
 
 impl Feeding {
     fn start(mut feed: Feed, list: &List) -> Self {
@@ -270,8 +289,21 @@ impl Feeding {
         }))
     }
 
+    /// A few lines at a time, so that no socket buffer overflows.
+    pub(crate) fn start_paced(mut feed: Feed, list: &List) -> Self {
+        let lines = list.lines.clone();
+        Self(thread::spawn(move || {
+            let lines: Vec<&str> = lines.split_inclusive('\n').collect();
+            for few in lines.chunks(12) {
+                feed.write(&few.concat())?;
+                thread::sleep(Duration::from_millis(5));
+            }
+            Ok(feed)
+        }))
+    }
+
     /// Once everything has arrived.
-    fn done(self) -> Result<Feed, Stop> {
+    pub(crate) fn done(self) -> Result<Feed, Stop> {
         let broken = |_| Stop::from("the thread that feeds a program broke".to_owned());
         self.0.join().map_err(broken)?
     }
@@ -351,7 +383,7 @@ fn our_clients(mido: &Mido, lists: &[List]) -> Verdict {
     let pairs: Vec<&[List]> = lists.chunks_exact(2).collect();
     for (number, pair) in pairs.iter().enumerate() {
         let (ours, theirs) = split(pair)?;
-        args.extend(mido.trade(number, first(theirs)?, &ours.texts));
+        args.extend(mido.trade(number, first(theirs)?, ours.texts.len()));
     }
     let (mut server, mut go) = mido.port("server", &args)?;
     let port = after(&server.line(SOON)?, "listening: ")?;
@@ -775,16 +807,16 @@ fn first(lists: &[List]) -> Result<&List, Stop> {
     Ok(split(lists)?.0)
 }
 
-fn left(end: Instant) -> Duration {
+pub(crate) fn left(end: Instant) -> Duration {
     end.saturating_duration_since(Instant::now())
 }
 
-fn lines_of(path: &Path) -> Result<Vec<String>, Stop> {
+pub(crate) fn lines_of(path: &Path) -> Result<Vec<String>, Stop> {
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(text.lines().map(str::to_owned).collect())
 }
 
-fn address_in(line: &str, start: &str) -> Result<SocketAddr, Stop> {
+pub(crate) fn address_in(line: &str, start: &str) -> Result<SocketAddr, Stop> {
     address(&after(line, start)?)
 }
 
@@ -794,7 +826,7 @@ fn address(text: &str) -> Result<SocketAddr, Stop> {
 }
 
 /// What follows `start` in a line that should begin with it.
-fn after(line: &str, start: &str) -> Result<String, Stop> {
+pub(crate) fn after(line: &str, start: &str) -> Result<String, Stop> {
     let rest = line.strip_prefix(start).map(str::to_owned);
     rest.ok_or_else(|| format!("a line should begin with {start:?}, not: {line}").into())
 }

@@ -553,6 +553,7 @@ impl Outbound {
             (budget - BEFORE_LIST - len).saturating_sub(cap + FRAME)
         });
         writer.reserve(len + spare)?;
+        let empty = writer.room();
         let mut messages = 0;
         let mut urgency = Urgency::Ordinary;
         let mut waits = false;
@@ -584,6 +585,9 @@ impl Outbound {
             }
             if !writer.is_empty() && self.segment_cap(&message, protection).is_some() {
                 // It begins a packet of its own, of which the length is known.
+                break;
+            }
+            if !writer.is_empty() && self.is_better_whole(&message, writer.room(), empty) {
                 break;
             }
             let pushed = match message {
@@ -700,6 +704,18 @@ impl Outbound {
         }
     }
 
+    /// Whether a message does not fit into the room that is left, and does into that of an empty packet
+    /// beside as long a journal. There are peers that play nonsense for each piece of a message.
+    const fn is_better_whole(&self, message: &Message<'_>, left: usize, empty: usize) -> bool {
+        match message {
+            Message::SysEx(sysex) if self.taken == 0 => {
+                let whole = sysex.data().len() + FRAME;
+                whole + LONGEST_DELTA > left && whole <= empty
+            }
+            _ => false,
+        }
+    }
+
     fn drop_first(&mut self) {
         self.taken = 0;
         if let Some(queued) = self.queue.pop_front() {
@@ -785,6 +801,42 @@ mod tests {
         let next = emit(&mut outbound).unwrap();
         assert_eq!(next[2..4], [0, 0], "the sequence wraps");
         assert_eq!(next[4..8], [0, 0, 0, 30], "time does not run backwards");
+    }
+
+    #[test]
+    fn a_sysex_that_fits_into_a_packet_is_not_cut() {
+        let clock = WireClock::new(ClockTicks(0));
+        let mut outbound = Outbound::new(SeqNum(0), clock, Duration::ZERO, None);
+        let data: Vec<u8> = (0..1008u16).map(|n| (n % 128) as u8).collect();
+        let mut sent = Vec::new();
+        for len in (0..40).map(|n| n * 37 % 300).chain([1008, 1, 1007, 1006]) {
+            sent.push(Message::from(SysEx::new(&data[..len]).unwrap()));
+            outbound.push(Time::ZERO, sent[sent.len() - 1]);
+        }
+        let mut got = Vec::new();
+        while let Some(packet) = emit(&mut outbound) {
+            let section = RtpPacket::parse(&packet)
+                .unwrap()
+                .command_section()
+                .unwrap();
+            for command in section.commands() {
+                match command.command {
+                    Some(Command::SysEx(segment)) => {
+                        assert_eq!(segment.kind(), SegmentKind::Whole);
+                        got.push(segment.data().to_vec());
+                    }
+                    Some(Command::Message(Message::SysEx(sysex))) => {
+                        got.push(sysex.data().to_vec())
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        let sent = sent.iter().map(|it| match it {
+            Message::SysEx(sysex) => sysex.data().to_vec(),
+            _ => Vec::new(),
+        });
+        assert!(sent.eq(got));
     }
 
     #[test]
