@@ -452,8 +452,8 @@ impl Tally {
                         _ => *overlong = Some(Incomplete::new(discarded.bytes)),
                     }
                 }
-                let event = Event::Discarded(DiscardReport::from(discarded));
-                self.stage(Item::Other(Box::new(event)), staged);
+                let report = DiscardReport::from(discarded);
+                self.stage(Item::Discarded(Box::new(report)), staged);
             }
         }
     }

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use netmidi_message::{Message, MessageBuf};
 use tokio::net::TcpStream;
 
+use crate::codec::DiscardReport;
 use crate::driver::Tally;
 use crate::error::{CloseReason, Closed, SendError};
 use crate::event::Event;
@@ -24,12 +25,15 @@ use crate::waiters::{Seat, Waiters};
 
 /// So many octets may be read at least while anything may be.
 const LEAST_READ: usize = 256;
+/// What a single octet may come to: one that is discarded and reported.
+const HEAVIEST_OCTET: usize = size_of::<Item>() + size_of::<DiscardReport>();
 
 /// What was received, in order.
 #[derive(Debug)]
 pub(crate) enum Item {
     Message(MessageBuf),
     Silence(MessageBuf),
+    Discarded(Box<DiscardReport>),
     /// Anything rarer.
     Other(Box<Event>),
 }
@@ -43,6 +47,7 @@ impl Item {
                 undefined.as_undefined().data().len()
             }
             Self::Message(_) | Self::Silence(_) => 0,
+            Self::Discarded(_) => size_of::<DiscardReport>(),
             Self::Other(_) => 2 * size_of::<Event>(),
         };
         size_of::<Self>() + heap
@@ -51,14 +56,19 @@ impl Item {
     pub(crate) fn into_message(self) -> Option<MessageBuf> {
         match self {
             Self::Message(message) | Self::Silence(message) => Some(message),
-            Self::Other(_) => None,
+            Self::Discarded(_) | Self::Other(_) => None,
         }
+    }
+
+    pub(crate) const fn is_message(&self) -> bool {
+        matches!(self, Self::Message(_) | Self::Silence(_))
     }
 
     pub(crate) fn into_event(self) -> Event {
         match self {
             Self::Message(message) => Event::Message(message),
             Self::Silence(message) => Event::Silence(message),
+            Self::Discarded(report) => Event::Discarded(*report),
             Self::Other(event) => *event,
         }
     }
@@ -539,8 +549,7 @@ impl State {
 
     /// Whether nothing will be received any more.
     pub(crate) fn is_drained(&self) -> bool {
-        let messages = |item: &Item| !matches!(item, Item::Other(_));
-        self.phase == Phase::Over && !self.inbound.queue.iter().any(messages)
+        self.phase == Phase::Over && !self.inbound.queue.iter().any(Item::is_message)
     }
 
     fn enqueue(&mut self, encoded: &Encoded) {
@@ -634,7 +643,7 @@ impl Inbound {
         if self.paused {
             return None;
         }
-        let items = limit.saturating_sub(self.weight) / size_of::<Item>();
+        let items = limit.saturating_sub(self.weight) / HEAVIEST_OCTET;
         Some(items.clamp(LEAST_READ.min(at_most), at_most))
     }
 }

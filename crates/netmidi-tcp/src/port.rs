@@ -317,8 +317,7 @@ impl ReceiveHalf {
 
     /// See [`SocketPort::closed`].
     pub fn closed(&self) -> bool {
-        let messages = |item: &Item| !matches!(item, Item::Other(_));
-        !self.batch.iter().any(messages) && self.link().lock().is_drained()
+        !self.batch.iter().any(Item::is_message) && self.link().lock().is_drained()
     }
 
     /// See [`SocketPort::close_reason`].

@@ -16,6 +16,7 @@ use super::{ServerClosed, ServerStats};
 use crate::allow::AllowList;
 use crate::client::{ClientId, Member};
 use crate::driver;
+use crate::error::CloseReason;
 use crate::link::{Ends, Link, Listener};
 use crate::options::Options;
 use crate::refusal::Refusal;
@@ -246,7 +247,16 @@ impl Desk {
     fn left(&self, member: &Member) {
         member.set_gone();
         let id = member.id;
+        let reason = member
+            .link
+            .lock()
+            .closed
+            .as_ref()
+            .map(|it| it.reason.clone());
         let mut state = self.lock();
+        if let Some(CloseReason::Overflow { .. }) = reason {
+            state.stats.overflowed += 1;
+        }
         if state.members.contains_key(&id) {
             state.everybody = None;
             state.departed.push_back(id);
@@ -341,11 +351,6 @@ impl Desk {
 
     pub(super) fn stats(&self) -> ServerStats {
         self.lock().stats
-    }
-
-    /// A client did not take what was sent to it.
-    pub(super) fn overflowed(&self) {
-        self.lock().stats.overflowed += 1;
     }
 
     /// Waits until nothing listens any more.

@@ -11,7 +11,7 @@ use super::{ServerClosed, ServerStats};
 use crate::client::Client;
 use crate::outbox::Encoded;
 use crate::port::SocketPort;
-use crate::report::{SendReport, Trouble};
+use crate::report::SendReport;
 
 /// Sends to the clients of a [`PortServer`](crate::PortServer) and asks about them, from anywhere.
 #[derive(Clone)]
@@ -53,9 +53,9 @@ impl ServerHandle {
 
     /// Sends a message to all clients, without waiting.
     ///
-    /// Each client has a queue of its own ([`Options::send_limit`](crate::Options::send_limit)); what becomes of one that is full
-    /// says [`Options::overflow`](crate::Options::overflow). No client makes another wait. Yield to the runtime between many
-    /// messages, so that they can be written.
+    /// Each client has a queue of its own ([`Options::send_limit`](crate::Options::send_limit)); what
+    /// becomes of one that is full says [`Options::overflow`](crate::Options::overflow). No client
+    /// makes another wait. Yield to the runtime between many messages, so that they can be written.
     pub fn send<'m>(&self, message: impl Into<Message<'m>>) -> SendReport {
         let message = message.into();
         let mut report = SendReport::default();
@@ -63,12 +63,7 @@ impl ServerHandle {
         for member in &*self.desk.everybody() {
             match member.push(encoded.as_ref(), &message) {
                 Ok(()) => report.reached += 1,
-                Err(trouble) => {
-                    if trouble == Trouble::Overflowed {
-                        self.desk.overflowed();
-                    }
-                    report.troubles.push((Client(member.clone()), trouble));
-                }
+                Err(trouble) => report.troubles.push((Client(member.clone()), trouble)),
             }
         }
         report
