@@ -15,7 +15,7 @@ use netmidi_message::{Message, RealTime};
 use netmidi_session::ParticipantId;
 use netmidi_tcp::{
     Address, Backoff, Closed, ConnectError, Connector, Event as TcpEvent, PortServer, ReceiveHalf,
-    SendHalf, SocketPort, Trouble,
+    SendHalf, ServerClosed, SocketPort, Trouble,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Sleep;
@@ -27,6 +27,14 @@ use crate::endpoint::{Endpoint, Handle};
 use crate::error::SendError;
 use crate::event::Event;
 use crate::route::{Router, Routing, is_same};
+
+/// Somebody who is waited for at a server.
+type Accepting = BoxFuture<'static, Result<SocketPort, ServerClosed>>;
+
+fn accept(server: &PortServer) -> Accepting {
+    let handle = server.handle();
+    async move { handle.accept().await }.boxed()
+}
 
 /// So many events of one TCP peer are taken before another has its turn.
 const QUANTUM: usize = 64;
@@ -91,6 +99,8 @@ pub(super) struct Parts {
 pub(super) struct Task {
     endpoint: Endpoint,
     server: Option<PortServer>,
+    /// The next client of it.
+    accepting: Option<Accepting>,
     connector: Connector,
     backoff: Backoff,
     servers: Vec<Server>,
@@ -182,6 +192,7 @@ impl Task {
                 too_slow: 0,
             },
             endpoint,
+            accepting: server.as_ref().map(accept),
             server,
             connector,
             backoff,
@@ -259,10 +270,17 @@ impl Task {
         if let Poll::Ready(Some((server, result))) = self.dials.poll_next_unpin(cx) {
             return Poll::Ready(Next::Dialled(server, result));
         }
-        if let Some(server) = &self.server
-            && let Poll::Ready(Ok(port)) = pin!(server.accept()).poll(cx)
+        if let Some(accepting) = &mut self.accepting
+            && let Poll::Ready(result) = accepting.poll_unpin(cx)
         {
-            return Poll::Ready(Next::Accepted(port));
+            // Closed, it accepts nobody any more.
+            self.accepting = match result {
+                Ok(_) => self.server.as_ref().map(accept),
+                Err(_) => None,
+            };
+            if let Ok(port) = result {
+                return Poll::Ready(Next::Accepted(port));
+            }
         }
         if let Some(pay) = &mut self.pay
             && pay.as_mut().poll(cx).is_ready()
