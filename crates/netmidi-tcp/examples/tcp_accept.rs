@@ -2,15 +2,22 @@
 //!
 //! `cargo run --example tcp_accept`, or with an address: `-- :8080` for every interface.
 
+mod end;
+
 use std::env;
 use std::error::Error;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use netmidi_tcp::{PortServer, SocketPort};
 use tokio::time::sleep;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    end::of("tcp_accept", run().await)
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let address = env::args().nth(1).unwrap_or("8080".to_owned());
     let server = PortServer::bind(address).await?;
     println!("listening: {}", server.local_addr());

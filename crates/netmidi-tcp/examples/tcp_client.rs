@@ -2,6 +2,7 @@
 //!
 //! `cargo run --example tcp_client -- --help` tells what it can do.
 
+mod end;
 mod lines;
 
 use std::error::Error;
@@ -45,13 +46,7 @@ struct Arguments {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("tcp_client: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    end::of("tcp_client", run(Arguments::parse()).await)
 }
 
 async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {

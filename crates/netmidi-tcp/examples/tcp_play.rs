@@ -2,8 +2,11 @@
 //!
 //! `cargo run --example tcp_play`, or with an address: `-- :8080` for every interface.
 
+mod end;
+
 use std::env;
 use std::error::Error;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use netmidi_message::{Channel, ChannelMessage, Note, U7};
@@ -11,7 +14,11 @@ use netmidi_tcp::PortServer;
 use tokio::time::sleep;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    end::of("tcp_play", run().await)
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let address = env::args().nth(1).unwrap_or("8080".to_owned());
     let server = PortServer::bind(address).await?;
     println!("listening: {}", server.local_addr());

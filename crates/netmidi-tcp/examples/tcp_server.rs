@@ -2,6 +2,7 @@
 //!
 //! `cargo run --example tcp_server -- --help` tells what it can do.
 
+mod end;
 mod lines;
 
 use std::error::Error;
@@ -89,13 +90,7 @@ impl Arguments {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("tcp_server: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    end::of("tcp_server", run(Arguments::parse()).await)
 }
 
 async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
