@@ -1,0 +1,92 @@
+//! The command-line tool `netmidi`: MIDI over IP for people who write no code, and for scripts.
+//!
+//! One file a command in `commands`; what they share is around it. There is no protocol here: that is
+//! in the crates below.
+
+#![forbid(unsafe_code)]
+
+mod commands;
+mod console;
+mod event;
+mod failure;
+mod stop;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use console::{Console, ConsoleArgs};
+
+/// MIDI over IP: RTP-MIDI (AppleMIDI) sessions, MIDI over TCP, captures explained.
+#[derive(Debug, Parser)]
+#[command(
+    name = "netmidi",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    after_help = "\
+Examples:
+  netmidi serve                            let others connect, and show what they play
+  netmidi connect piano.local              connect to somebody and show what they play
+  netmidi decode trouble.pcap              find out what went wrong in a capture
+
+`netmidi COMMAND --help` tells more about each command."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    console: ConsoleArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Completions(commands::completions::Completions),
+    #[command(hide = true)]
+    Man(commands::man::Man),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let console = match Console::open(&cli.console) {
+        Ok(console) => console,
+        Err(failure) => return failure.report(),
+    };
+    let done = match cli.command {
+        Command::Completions(it) => it.run(),
+        Command::Man(it) => it.run(),
+    };
+    let _ = console;
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_tells_what_it_does_and_shows_examples() {
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name} has no description");
+            if command.is_hide_set() || command.has_subcommands() {
+                continue;
+            }
+            let examples = command.get_after_help().map(ToString::to_string);
+            let examples = examples.unwrap_or_default();
+            let shown = examples.matches(&format!("netmidi {name}")).count();
+            assert!((2..=4).contains(&shown), "{name} shows {shown} examples");
+        }
+    }
+}
