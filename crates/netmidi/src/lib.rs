@@ -91,7 +91,7 @@ pub use netmidi_session::{
 };
 #[cfg(feature = "tcp")]
 pub use netmidi_tcp as tcp;
-pub use route::{Party, Route, RouteStats};
+pub use route::{Party, Route, RouteStats, Router, Routing};
 pub use sockets::PairAddresses;
 pub use stats::{PeerStats, Stats};
 

@@ -315,21 +315,26 @@ impl Effect {
     }
 }
 
-/// Who hears whom.
-pub(crate) trait Routing {
+/// Who hears whom, for a [`Router`].
+pub trait Routing {
     /// Names somebody.
     type Id: Copy + Ord;
     /// What is known of somebody.
     type Peer;
 
-    /// Whether `to` hears what `from` plays. Nobody hears himself.
+    /// Whether `to` hears what `from` plays. It is asked about both being the same one, too.
     fn leads(&self, from: &Self::Peer, to: &Self::Peer) -> bool;
 
-    /// Whether nobody hears anybody.
-    fn is_empty(&self) -> bool;
+    /// Whether nobody hears anybody: then nothing is remembered. Not unless it is written.
+    fn is_empty(&self) -> bool {
+        false
+    }
 
-    /// Whether all hear all.
-    fn is_everybody(&self) -> bool;
+    /// Whether all hear all: then nothing is remembered that would grow with the square of them. Not
+    /// unless it is written.
+    fn is_everybody(&self) -> bool {
+        false
+    }
 }
 
 /// The routes of an endpoint.
@@ -363,11 +368,52 @@ impl Routing for Routes {
     }
 }
 
-/// Knows who is connected and whom each of them is passed on to.
+/// Knows who is there and whom each of them is passed on to, and who holds which key and pedal, so that
+/// one which several hold ends with the last of them. The rules are those of [`Route`].
 ///
-/// Bounded by the peers and the routes: what is held takes some octets for each key and pedal that a
-/// peer has down.
-pub(crate) struct Router<R: Routing> {
+/// Endpoints and bridges have one inside. It is for programs that join peers of several endpoints, or
+/// peers with something else, such as local ports: it opens nothing and sends nothing itself, but calls
+/// what it is given with the receiver and the message; that says whether there was room. A release
+/// without room is [owed](Self::owes), and can be [paid](Self::pay) later.
+///
+/// Bounded by those who are there and the routes: what is held takes some octets for each key and pedal
+/// that somebody has down.
+///
+/// ```
+/// use netmidi::message::{Channel, ChannelMessage, Message, Note, U7};
+/// use netmidi::{Router, Routing};
+///
+/// /// All hear all others.
+/// struct Band;
+///
+/// impl Routing for Band {
+///     type Id = u32;
+///     type Peer = u32;
+///
+///     fn leads(&self, from: &u32, to: &u32) -> bool {
+///         from != to
+///     }
+/// }
+///
+/// let mut router = Router::new(Band);
+/// for player in 0..3 {
+///     router.joined(player, player);
+/// }
+/// let mut heard = Vec::new();
+/// let note = ChannelMessage::note_on(Channel::C1, Note::MIDDLE_C, U7::MAX);
+/// router.forward(0, note.into(), &mut |to: u32, message: Message<'_>| {
+///     heard.push((to, message.to_string()));
+///     true
+/// });
+/// assert_eq!(heard.len(), 2);
+/// // Who leaves lets go.
+/// router.left(0, &mut |to: u32, message: Message<'_>| {
+///     heard.push((to, message.to_string()));
+///     true
+/// });
+/// assert_eq!(heard[2], (1, "note_off channel=0 note=60 velocity=64".to_owned()));
+/// ```
+pub struct Router<R: Routing> {
     routes: R,
     peers: BTreeMap<R::Id, R::Peer>,
     /// Whom a peer is passed on to, in order; found out when it first plays, forgotten whenever
@@ -382,13 +428,9 @@ pub(crate) struct Router<R: Routing> {
     stats: RouteStats,
 }
 
-/// Sends to a receiver; whether there was room.
-pub(crate) trait Send<Id>: FnMut(Id, Message<'_>) -> bool {}
-
-impl<Id, F: FnMut(Id, Message<'_>) -> bool> Send<Id> for F {}
-
 impl<R: Routing> Router<R> {
-    pub(crate) fn new(routes: R) -> Self {
+    /// Nobody is there yet.
+    pub fn new(routes: R) -> Self {
         let mut router = Self {
             routes,
             peers: BTreeMap::new(),
@@ -402,17 +444,20 @@ impl<R: Routing> Router<R> {
         router
     }
 
-    pub(crate) const fn stats(&self) -> RouteStats {
+    /// What was passed on.
+    #[must_use]
+    pub const fn stats(&self) -> RouteStats {
         self.stats
     }
 
-    pub(crate) fn joined(&mut self, id: R::Id, peer: R::Peer) {
+    /// Somebody is there from now on.
+    pub fn joined(&mut self, id: R::Id, peer: R::Peer) {
         self.targets.clear();
         self.peers.insert(id, peer);
     }
 
     /// Takes a peer out; what it held is let go.
-    pub(crate) fn left(&mut self, id: R::Id, send: &mut impl Send<R::Id>) {
+    pub fn left(&mut self, id: R::Id, send: &mut impl FnMut(R::Id, Message<'_>) -> bool) {
         if !self.holders.is_empty() {
             let targets = self.take_targets(id);
             for item in Item::all() {
@@ -427,7 +472,7 @@ impl<R: Routing> Router<R> {
     }
 
     /// Other routes from now on. What was passed along those that are no more is let go.
-    pub(crate) fn set_routes(&mut self, routes: R, send: &mut impl Send<R::Id>) {
+    pub fn set_routes(&mut self, routes: R, send: &mut impl FnMut(R::Id, Message<'_>) -> bool) {
         let mut passed: BTreeSet<(R::Id, Item)> = BTreeSet::new();
         let held: Vec<(R::Id, Item)> = self
             .holders
@@ -464,8 +509,7 @@ impl<R: Routing> Router<R> {
     }
 
     /// Whether a message ends something that a peer holds, as far as is known here.
-    #[cfg(feature = "tcp")]
-    pub(crate) fn is_release(&self, from: R::Id, message: &Message<'_>) -> bool {
+    pub fn is_release(&self, from: R::Id, message: &Message<'_>) -> bool {
         let holds = |item: Item| {
             let holders = self.holders.get(item.0);
             holders.is_some_and(|holders| holders.contains(&from))
@@ -481,11 +525,11 @@ impl<R: Routing> Router<R> {
     }
 
     /// Passes on what a peer has played.
-    pub(crate) fn forward(
+    pub fn forward(
         &mut self,
         from: R::Id,
         message: Message<'_>,
-        send: &mut impl Send<R::Id>,
+        send: &mut impl FnMut(R::Id, Message<'_>) -> bool,
     ) {
         if self.routes.is_empty() {
             return;
@@ -527,8 +571,7 @@ impl<R: Routing> Router<R> {
     }
 
     /// A message that was taken for a receiver found no room after all.
-    #[cfg(feature = "tcp")]
-    pub(crate) fn not_taken(&mut self, to: R::Id, message: &Message<'_>) {
+    pub fn not_taken(&mut self, to: R::Id, message: &Message<'_>) {
         self.stats.forwarded -= 1;
         self.stats.not_sent += 1;
         if let Effect::Release(item) = Effect::of(message) {
@@ -537,12 +580,13 @@ impl<R: Routing> Router<R> {
     }
 
     /// Whether there are releases to be tried again.
-    pub(crate) fn owes(&self) -> bool {
+    #[must_use]
+    pub fn owes(&self) -> bool {
         !self.owed.is_empty()
     }
 
     /// Tries again what there was no room for. Returns whether any of it went.
-    pub(crate) fn pay(&mut self, send: &mut impl Send<R::Id>) -> bool {
+    pub fn pay(&mut self, send: &mut impl FnMut(R::Id, Message<'_>) -> bool) -> bool {
         let before = self.owed.len();
         let mut full = None;
         self.owed.retain(|(to, item)| {
@@ -566,7 +610,7 @@ impl<R: Routing> Router<R> {
         targets: &[R::Id],
         channel: Channel,
         message: Message<'_>,
-        send: &mut impl Send<R::Id>,
+        send: &mut impl FnMut(R::Id, Message<'_>) -> bool,
     ) {
         let held: Vec<Item> = Item::keys_of(channel)
             .filter(|item| self.lets_go(*item, from))
@@ -589,7 +633,7 @@ impl<R: Routing> Router<R> {
         targets: &[R::Id],
         item: Item,
         message: Message<'_>,
-        send: &mut impl Send<R::Id>,
+        send: &mut impl FnMut(R::Id, Message<'_>) -> bool,
     ) {
         for to in targets {
             if self.is_held_for(*to, from, item) {
@@ -600,13 +644,23 @@ impl<R: Routing> Router<R> {
         }
     }
 
-    fn pass_all(&mut self, targets: &[R::Id], message: Message<'_>, send: &mut impl Send<R::Id>) {
+    fn pass_all(
+        &mut self,
+        targets: &[R::Id],
+        message: Message<'_>,
+        send: &mut impl FnMut(R::Id, Message<'_>) -> bool,
+    ) {
         for to in targets {
             self.pass(*to, message, send);
         }
     }
 
-    fn pass(&mut self, to: R::Id, message: Message<'_>, send: &mut impl Send<R::Id>) -> bool {
+    fn pass(
+        &mut self,
+        to: R::Id,
+        message: Message<'_>,
+        send: &mut impl FnMut(R::Id, Message<'_>) -> bool,
+    ) -> bool {
         let sent = send(to, message);
         match sent {
             true => self.stats.forwarded += 1,

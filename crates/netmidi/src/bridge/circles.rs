@@ -6,8 +6,6 @@ use std::time::{Duration, Instant};
 
 use netmidi_message::{ChannelMessage, Message};
 
-use super::event::MemberId;
-
 /// What is done about messages that come back over the network: because two bridges join the same two
 /// sides, or because a program sends back what it hears.
 ///
@@ -52,38 +50,47 @@ const MOST: u32 = 64;
 
 /// A message that was passed on.
 #[derive(Debug)]
-struct Seen {
-    from: MemberId,
+struct Seen<Id> {
+    from: Id,
     at: Instant,
 }
 
-/// What was passed on a moment ago.
+/// What was passed on a moment ago, to notice what comes back. A [`Bridge`](super::Bridge) has one
+/// inside; this is for programs that have a [`Router`](crate::Router) of their own.
+///
+/// Ask it about a message that has come with [`judge`](Self::judge), unless its player ends something
+/// with it that is held ([`Router::is_release`](crate::Router::is_release)), and tell it what was passed
+/// on with [`remember`](Self::remember). It keeps 4,096 messages at most, and 8 octets or so for
+/// everybody who plays.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub struct Memory<Id> {
     policy: Circles,
     /// By the message's hash and a running number.
-    seen: BTreeMap<(u64, u64), Seen>,
+    seen: BTreeMap<(u64, u64), Seen<Id>>,
     /// The keys of `seen`, the oldest first.
     order: VecDeque<(u64, u64)>,
     count: u64,
     hasher: RandomState,
     /// How much of what a member plays returns, and whether that was told.
-    suspicion: BTreeMap<MemberId, (u32, bool)>,
+    suspicion: BTreeMap<Id, (u32, bool)>,
 }
 
 /// What is known of a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Verdict {
+#[non_exhaustive]
+pub struct Verdict {
     /// Somebody else has just played it.
-    pub(super) returned: bool,
+    pub returned: bool,
     /// It is not to be passed on.
-    pub(super) drop: bool,
+    pub drop: bool,
     /// Its player is suspected, for the first time.
-    pub(super) circle: bool,
+    pub circle: bool,
 }
 
-impl Memory {
-    pub(super) fn new(policy: Circles) -> Self {
+impl<Id: Copy + Ord> Memory<Id> {
+    /// Nothing was passed on yet.
+    #[must_use]
+    pub fn new(policy: Circles) -> Self {
         Self {
             policy,
             seen: BTreeMap::new(),
@@ -95,7 +102,7 @@ impl Memory {
     }
 
     /// A message has come.
-    pub(super) fn judge(&mut self, from: MemberId, message: &Message<'_>, now: Instant) -> Verdict {
+    pub fn judge(&mut self, from: Id, message: &Message<'_>, now: Instant) -> Verdict {
         self.expire(now);
         let hash = self.hash(message);
         let returned = self
@@ -117,7 +124,7 @@ impl Memory {
     }
 
     /// A message was passed on.
-    pub(super) fn remember(&mut self, from: MemberId, message: &Message<'_>, now: Instant) {
+    pub fn remember(&mut self, from: Id, message: &Message<'_>, now: Instant) {
         if self.order.len() >= MAX_REMEMBERED
             && let Some(oldest) = self.order.pop_front()
         {
@@ -129,7 +136,8 @@ impl Memory {
         self.order.push_back(key);
     }
 
-    pub(super) fn left(&mut self, member: MemberId) {
+    /// Somebody is gone.
+    pub fn left(&mut self, member: Id) {
         self.suspicion.remove(&member);
     }
 
@@ -166,7 +174,7 @@ impl Memory {
 mod tests {
     use netmidi_message::{Channel, Note, RealTime, U7};
 
-    use super::super::event::TcpId;
+    use super::super::event::{MemberId, TcpId};
     use super::*;
 
     const A: MemberId = MemberId::Tcp(TcpId(1));
@@ -214,7 +222,7 @@ mod tests {
         let now = Instant::now();
         let mut memory = Memory::new(Circles::Tell);
         memory.remember(A, &on(100), now);
-        let told = |memory: &mut Memory, message: Message<'_>| {
+        let told = |memory: &mut Memory<MemberId>, message: Message<'_>| {
             (0..100)
                 .filter(|_| memory.judge(B, &message, now).circle)
                 .count()

@@ -84,7 +84,7 @@ use crate::error::{Error, InviteError};
 use crate::sockets::PairAddresses;
 use netmidi_session::Persistence;
 
-pub use circles::Circles;
+pub use circles::{Circles, Memory, Verdict};
 pub use event::{BridgeEvent, BridgeStats, Member, TcpId, TcpPeer};
 
 /// Events that may wait for the application, and the octets of system exclusive messages in them.

@@ -69,14 +69,6 @@ impl Routing for Ways {
             (Member::Rtp(_), Member::Tcp(_)) | (Member::Tcp(_), Member::Rtp(_)) => true,
         }
     }
-
-    fn is_empty(&self) -> bool {
-        false
-    }
-
-    fn is_everybody(&self) -> bool {
-        false
-    }
 }
 
 /// What a task is made of.
@@ -105,7 +97,7 @@ pub(super) struct Task {
     backoff: Backoff,
     servers: Vec<Server>,
     router: Router<Ways>,
-    memory: Memory,
+    memory: Memory<MemberId>,
     outlets: Outlets,
     next_id: u64,
     /// One for each TCP connection.
