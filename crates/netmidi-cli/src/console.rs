@@ -103,15 +103,4 @@ impl Console {
             eprintln!("netmidi: {sentence}");
         }
     }
-
-    /// Something that went wrong and ends nothing, on standard error; for programs as an event, too.
-    pub(crate) fn trouble(&self, sentence: &str) -> Result<(), Failure> {
-        eprintln!("netmidi: {sentence}");
-        match self.json {
-            true => self.tell(&Event::Error {
-                message: sentence.to_owned(),
-            }),
-            false => Ok(()),
-        }
-    }
 }

@@ -179,6 +179,10 @@ pub(crate) enum Event {
         reason: Reason,
         detail: String,
     },
+    /// Something that a person should know, and programs need not; a sentence.
+    Warning {
+        message: String,
+    },
     /// Something went wrong; a sentence.
     Error {
         message: String,
@@ -257,6 +261,7 @@ impl Event {
                 "reason": reason.word(),
                 "detail": detail,
             }),
+            Self::Warning { message } => json!({ "event": "warning", "message": message }),
             Self::Error { message } => json!({ "event": "error", "message": message }),
         }
     }
@@ -290,7 +295,7 @@ impl Event {
             Self::Announced { name } => format!("shown in the network as {:?}", tame(name)),
             Self::Trying { to, state } => format!("{to}: {state}"),
             Self::Connected { member } => format!("{:<20} connected", member.name()),
-            Self::Sync { .. } | Self::Error { .. } => return None,
+            Self::Sync { .. } | Self::Warning { .. } | Self::Error { .. } => return None,
             Self::Loss {
                 member,
                 lost,

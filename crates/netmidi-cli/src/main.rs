@@ -9,14 +9,20 @@ mod commands;
 mod console;
 mod event;
 mod failure;
+mod hub;
+mod place;
+mod run;
+mod stdin;
 mod stop;
 mod text;
 
+use std::future::Future;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use console::{Console, ConsoleArgs};
+use failure::Failure;
 
 /// MIDI over IP: RTP-MIDI (AppleMIDI) sessions, MIDI over TCP, captures explained.
 #[derive(Debug, Parser)]
@@ -42,6 +48,10 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(commands::serve::Serve),
+    Connect(commands::connect::Connect),
+    #[command(subcommand)]
+    Tcp(commands::tcp::Tcp),
     Completions(commands::completions::Completions),
     #[command(hide = true)]
     Man(commands::man::Man),
@@ -54,14 +64,29 @@ fn main() -> ExitCode {
         Err(failure) => return failure.report(),
     };
     let done = match cli.command {
+        Command::Serve(it) => block_on(it.run(console)),
+        Command::Connect(it) => block_on(it.run(console)),
+        Command::Tcp(it) => block_on(it.run(console)),
         Command::Completions(it) => it.run(),
         Command::Man(it) => it.run(),
     };
-    let _ = console;
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// One thread is plenty, and the quickest: a message never has to wake another one.
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime =
+        runtime.map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?;
+    let done = runtime.block_on(command);
+    // A thread that waits for standard input does not hold us up.
+    runtime.shutdown_background();
+    done
 }
 
 #[cfg(test)]
