@@ -12,6 +12,7 @@ mod failure;
 mod hub;
 mod place;
 mod run;
+mod smf;
 mod stdin;
 mod stop;
 mod text;
