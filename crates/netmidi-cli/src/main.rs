@@ -53,6 +53,7 @@ enum Command {
     #[command(subcommand)]
     Tcp(commands::tcp::Tcp),
     Completions(commands::completions::Completions),
+    Decode(commands::decode::Decode),
     #[command(hide = true)]
     Man(commands::man::Man),
 }
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         Command::Connect(it) => block_on(it.run(console)),
         Command::Tcp(it) => block_on(it.run(console)),
         Command::Completions(it) => it.run(),
+        Command::Decode(it) => it.run(&console),
         Command::Man(it) => it.run(),
     };
     match done {
