@@ -9,6 +9,7 @@ mod commands;
 mod console;
 mod event;
 mod failure;
+mod filter;
 mod hub;
 mod place;
 mod run;
@@ -53,7 +54,9 @@ enum Command {
     Connect(commands::connect::Connect),
     #[command(subcommand)]
     Tcp(commands::tcp::Tcp),
+    Ports(commands::ports::Ports),
     Completions(commands::completions::Completions),
+    Decode(commands::decode::Decode),
     #[command(hide = true)]
     Man(commands::man::Man),
 }
@@ -68,7 +71,9 @@ fn main() -> ExitCode {
         Command::Serve(it) => block_on(it.run(console)),
         Command::Connect(it) => block_on(it.run(console)),
         Command::Tcp(it) => block_on(it.run(console)),
+        Command::Ports(it) => it.run(),
         Command::Completions(it) => it.run(),
+        Command::Decode(it) => it.run(&console),
         Command::Man(it) => it.run(),
     };
     match done {

@@ -1,8 +1,9 @@
 //! What is typed or piped in: a message a line.
 
 use std::fs::File;
-use std::future::pending;
+use std::future::poll_fn;
 use std::io::{self, IsTerminal};
+use std::task::{Context, Poll, ready};
 use std::thread;
 
 use netmidi::message::{LineReader, MessageBuf};
@@ -67,14 +68,19 @@ impl Stdin {
 
     /// The next line; none once, at the end.
     pub(crate) async fn next(&mut self) -> Option<Line> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The same, for those who poll.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Line>> {
         let Self::Reading(lines) = self else {
-            return pending().await;
+            return Poll::Pending;
         };
-        let line = lines.recv().await;
+        let line = ready!(lines.poll_recv(cx));
         if line.is_none() {
             *self = Self::Nothing;
         }
-        line
+        Poll::Ready(line)
     }
 }
 

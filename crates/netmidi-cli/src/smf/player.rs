@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netmidi::message::{ChannelMessage, MessageBuf, Note};
+use netmidi::message::{ChannelMessage, MessageBuf};
 
 use super::chase::Chase;
 use super::song::{Song, Timed};
+use crate::filter::{Filter, Passed};
 
 /// So long before their time messages are handed to those who can keep them until then.
 pub(crate) const LEAD: Duration = Duration::from_millis(100);
@@ -23,10 +24,8 @@ pub(crate) struct Selection {
     pub(crate) speed: f64,
     /// From the beginning again, for ever.
     pub(crate) repeat: bool,
-    /// A bit for each channel that is played.
-    pub(crate) channels: u16,
-    /// Semitones by which notes are moved; not those of channel 10, which are drums.
-    pub(crate) transpose: i8,
+    /// What of it is played; drums, on channel 10, are not transposed.
+    pub(crate) filter: Filter,
 }
 
 impl Default for Selection {
@@ -36,8 +35,7 @@ impl Default for Selection {
             to: None,
             speed: 1.0,
             repeat: false,
-            channels: u16::MAX,
-            transpose: 0,
+            filter: Filter::default(),
         }
     }
 }
@@ -259,30 +257,21 @@ impl Player {
 
     /// The message as it is played, if it is.
     fn select(&self, message: &MessageBuf) -> Option<MessageBuf> {
-        let MessageBuf::Channel(message) = message else {
-            return Some(message.clone());
+        let is_drum = |it: &ChannelMessage| it.channel().index() == DRUMS;
+        let passed = match message {
+            MessageBuf::Channel(message) if is_drum(message) => {
+                let filter = Filter {
+                    transpose: 0,
+                    ..self.selection.filter.clone()
+                };
+                filter.apply((*message).into())
+            }
+            other => self.selection.filter.apply(other.as_message()),
         };
-        let channel = message.channel();
-        if self.selection.channels >> channel.index() & 1 == 0 {
-            return None;
+        match passed {
+            Passed::On(message) => Some(message.to_buf()),
+            Passed::Nothing | Passed::LetGo => None,
         }
-        let by = self.selection.transpose;
-        if by == 0 || channel.index() == DRUMS {
-            return Some((*message).into());
-        }
-        let moved = |note: Note| note.get().checked_add_signed(by).and_then(Note::new);
-        Some(MessageBuf::Channel(match *message {
-            ChannelMessage::NoteOn { note, velocity, .. } => {
-                ChannelMessage::note_on(channel, moved(note)?, velocity)
-            }
-            ChannelMessage::NoteOff { note, velocity, .. } => {
-                ChannelMessage::note_off(channel, moved(note)?, velocity)
-            }
-            ChannelMessage::PolyPressure { note, value, .. } => {
-                ChannelMessage::poly_pressure(channel, moved(note)?, value)
-            }
-            other => other,
-        }))
     }
 }
 

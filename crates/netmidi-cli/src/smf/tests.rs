@@ -16,6 +16,7 @@ use proptest::prelude::*;
 
 use super::song::{Song, Timed};
 use super::tape::{Form, Tape};
+use crate::filter::Filter;
 use super::{LEAD, Player, Recorder, Selection, Taken, Ticks};
 
 fn buf(octets: &[u8]) -> MessageBuf {
@@ -498,7 +499,10 @@ fn a_part_begins_as_if_all_before_had_been_played() {
     );
     let repeated = Selection {
         repeat: true,
-        transpose: 12,
+        filter: Filter {
+            transpose: 12,
+            ..Filter::default()
+        },
         ..selection
     };
     let mut player = Player::new(song, repeated, Duration::ZERO);
