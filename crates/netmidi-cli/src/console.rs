@@ -97,6 +97,30 @@ impl Console {
         Ok(())
     }
 
+    /// Tells something that is no event of a place: an object for programs, or a line for people.
+    pub(crate) fn report(&self, object: &serde_json::Value, line: &str) -> Result<(), Failure> {
+        if self.json {
+            let mut out = io::stdout().lock();
+            writeln!(out, "{object}")?;
+            out.flush()?;
+        } else if !self.quiet {
+            let mut out = anstream::stdout().lock();
+            writeln!(out, "{line}")?;
+            out.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Whether programs read it.
+    pub(crate) const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether a person watches how far it is.
+    pub(crate) fn shows_progress(&self) -> bool {
+        !self.json && !self.quiet && io::stderr().is_terminal()
+    }
+
     /// Something worth knowing for a person who watches, on standard error.
     pub(crate) fn note(&self, sentence: &str) {
         if !self.quiet {

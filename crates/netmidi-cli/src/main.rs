@@ -11,6 +11,7 @@ mod event;
 mod failure;
 mod filter;
 mod hub;
+mod metrics;
 mod place;
 mod run;
 mod smf;
@@ -57,6 +58,8 @@ enum Command {
     Ports(commands::ports::Ports),
     Completions(commands::completions::Completions),
     Decode(commands::decode::Decode),
+    Record(commands::record::Record),
+    Play(commands::play::Play),
     #[command(hide = true)]
     Man(commands::man::Man),
 }
@@ -74,6 +77,8 @@ fn main() -> ExitCode {
         Command::Ports(it) => it.run(),
         Command::Completions(it) => it.run(),
         Command::Decode(it) => it.run(&console),
+        Command::Record(it) => block_on(it.run(console)),
+        Command::Play(it) => block_on(it.run(console)),
         Command::Man(it) => it.run(),
     };
     match done {

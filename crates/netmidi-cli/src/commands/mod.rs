@@ -7,3 +7,5 @@ pub(crate) mod man;
 pub(crate) mod ports;
 pub(crate) mod serve;
 pub(crate) mod tcp;
+pub(crate) mod play;
+pub(crate) mod record;

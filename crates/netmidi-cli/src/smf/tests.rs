@@ -17,7 +17,9 @@ use proptest::prelude::*;
 use super::song::{Song, Timed};
 use super::tape::{Form, Tape};
 use crate::filter::Filter;
-use super::{LEAD, Player, Recorder, Selection, Taken, Ticks};
+use super::player::LEAD;
+use super::recorder::Taken;
+use super::{Player, Recorder, Selection, Ticks};
 
 fn buf(octets: &[u8]) -> MessageBuf {
     Message::parse(octets).unwrap().to_buf()
