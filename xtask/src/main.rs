@@ -10,6 +10,7 @@ mod child;
 mod converge;
 mod crowd;
 mod discovery;
+mod dist;
 mod features;
 mod fuzz;
 mod interop;
@@ -55,6 +56,8 @@ Usage: cargo xtask [--strict] COMMAND
   bridge [SEED]         npm rtpmidi and Python's mido play together over examples/bridge
   relay [SEED]          the two examples with a bad network between them
   veth [SEED]           the two examples as two hosts whose interfaces and addresses change
+  dist                  a release of the command-line tool in target/dist: static binary, manual
+                        pages, completions
   discovery             avahi and we find each other, and play by name, in network namespaces
   fuzz [TARGET] [SECS]  one fuzz target or all, 20 seconds each unless told otherwise
   bench [NAME]          one criterion bench or all
@@ -109,6 +112,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
             all.push(relay(interop::new_seed()));
             all.push(veth(interop::new_seed()));
             all.push(discovery());
+            all.push(dist());
             all
         }
         ["lint"] => {
@@ -126,6 +130,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["tshark"] => vec![tshark(interop::new_seed())],
         ["tshark", seed] => vec![tshark(number(seed)?)],
         ["discovery"] => vec![discovery()],
+        ["dist"] => vec![dist()],
         ["interop"] => interop(interop::new_seed()),
         ["interop", seed] => interop(number(seed)?),
         ["mido"] => vec![mido(interop::new_seed())],
@@ -206,6 +211,10 @@ fn relay(seed: u32) -> Stage {
 
 fn veth(seed: u32) -> Stage {
     Stage::new("veth", move || veth::check(seed))
+}
+
+fn dist() -> Stage {
+    Stage::new("dist", dist::check)
 }
 
 fn discovery() -> Stage {

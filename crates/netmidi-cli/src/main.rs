@@ -55,6 +55,7 @@ enum Command {
     Tcp(commands::tcp::Tcp),
     Ports(commands::ports::Ports),
     Completions(commands::completions::Completions),
+    Decode(commands::decode::Decode),
     #[command(hide = true)]
     Man(commands::man::Man),
 }
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         Command::Tcp(it) => block_on(it.run(console)),
         Command::Ports(it) => it.run(),
         Command::Completions(it) => it.run(),
+        Command::Decode(it) => it.run(&console),
         Command::Man(it) => it.run(),
     };
     match done {

@@ -2,6 +2,7 @@
 
 pub(crate) mod completions;
 pub(crate) mod connect;
+pub(crate) mod decode;
 pub(crate) mod man;
 pub(crate) mod ports;
 pub(crate) mod serve;

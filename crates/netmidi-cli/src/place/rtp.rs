@@ -38,7 +38,8 @@ impl RtpPlace {
     ) -> Result<Self, Failure> {
         let mut builder = Endpoint::builder()
             .name(&options.name)
-            .journal(options.journal);
+            .journal(options.journal)
+            .configure(|config| config.clock_events = true);
         if listen.is_empty() && !invite.is_empty() {
             // Nobody knows these ports: whoever comes in is invited.
             builder = builder
@@ -129,11 +130,16 @@ impl RtpPlace {
                 peer,
                 packets,
                 covered,
+                repaired,
             } => Event::Loss {
                 member: self.member(peer.id)?,
                 lost: packets,
-                repaired: 0,
+                repaired,
                 covered,
+            },
+            Facade::Synchronised { peer, clock } => Event::Sync {
+                member: self.member(peer.id)?,
+                clock,
             },
             Facade::Disconnected { peer, reason } => Event::Disconnected {
                 member: self.members.remove(&peer.id)?,
