@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
 
 use crate::event::Event;
@@ -38,6 +39,8 @@ pub(crate) struct Console {
     /// Objects for programs, one a line, instead of text for people.
     json: bool,
     quiet: bool,
+    /// Standard output belongs to somebody else: what is for people goes to standard error.
+    aside: bool,
     /// `time_us` counts from here.
     started: Instant,
 }
@@ -64,6 +67,7 @@ impl Console {
         }
         Ok(Self {
             json: false,
+            aside: false,
             quiet: args.quiet,
             started,
         })
@@ -73,6 +77,83 @@ impl Console {
     pub(crate) const fn json(mut self, json: bool) -> Self {
         self.json = json;
         self
+    }
+
+    /// Standard output is used for something else, from now on.
+    pub(crate) const fn aside(mut self) -> Self {
+        self.aside = true;
+        self
+    }
+
+    /// Tells what happened at one of several bridges, or the only one.
+    pub(crate) fn tell_of(&self, bridge: Option<&str>, event: &Event) -> Result<(), Failure> {
+        if self.json {
+            let mut value = event.to_json(self.started);
+            if let Some(object) = value.as_object_mut() {
+                if let Some(bridge) = bridge {
+                    object.insert("bridge".to_owned(), bridge.into());
+                }
+                return self.print(&value);
+            }
+            return Ok(());
+        }
+        match event {
+            Event::Error { message } => self.complain(bridge, message),
+            Event::Warning { message } => {
+                if !self.quiet {
+                    self.complain(bridge, message);
+                }
+            }
+            Event::Midi { .. } if self.aside || self.quiet => {}
+            event => {
+                if let Some(line) = event.to_line(self.quiet) {
+                    return self.line(&prefixed(bridge, &line));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Something that is no event of a place: for programs, and for people.
+    pub(crate) fn say(&self, value: &Value, line: &str) -> Result<(), Failure> {
+        match self.json {
+            true => self.print(value),
+            false if self.quiet => Ok(()),
+            false => self.line(line),
+        }
+    }
+
+    /// Something went wrong: on standard error, and for programs.
+    pub(crate) fn complain(&self, bridge: Option<&str>, sentence: &str) {
+        eprintln!("netmidi: {}", prefixed(bridge, sentence));
+        if self.json {
+            let mut value = json!({ "event": "error", "message": sentence });
+            if let (Some(object), Some(bridge)) = (value.as_object_mut(), bridge) {
+                object.insert("bridge".to_owned(), bridge.into());
+            }
+            // Who has gone is noticed with the next event.
+            let _ = self.print(&value);
+        }
+    }
+
+    fn print(&self, value: &Value) -> Result<(), Failure> {
+        let mut line = serde_json::to_vec(value).map_err(io::Error::from)?;
+        line.push(b'\n');
+        let mut out = io::stdout().lock();
+        out.write_all(&line)?;
+        out.flush()?;
+        Ok(())
+    }
+
+    fn line(&self, line: &str) -> Result<(), Failure> {
+        if self.aside {
+            eprintln!("{line}");
+            return Ok(());
+        }
+        let mut out = anstream::stdout().lock();
+        writeln!(out, "{line}")?;
+        out.flush()?;
+        Ok(())
     }
 
     /// Tells what happened, on standard output, at once.
@@ -102,5 +183,13 @@ impl Console {
         if !self.quiet {
             eprintln!("netmidi: {sentence}");
         }
+    }
+}
+
+/// A sentence of one of several bridges.
+fn prefixed(bridge: Option<&str>, sentence: &str) -> String {
+    match bridge {
+        Some(bridge) => format!("{bridge}: {sentence}"),
+        None => sentence.to_owned(),
     }
 }

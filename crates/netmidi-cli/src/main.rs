@@ -6,12 +6,14 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+mod config;
 mod console;
 mod event;
 mod failure;
 mod filter;
 mod hub;
 mod place;
+mod plan;
 mod run;
 mod stdin;
 mod stop;
@@ -53,6 +55,7 @@ enum Command {
     Connect(commands::connect::Connect),
     #[command(subcommand)]
     Tcp(commands::tcp::Tcp),
+    Bridge(Box<commands::bridge::Bridge>),
     Ports(commands::ports::Ports),
     Completions(commands::completions::Completions),
     Decode(commands::decode::Decode),
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Serve(it) => block_on(it.run(console)),
         Command::Connect(it) => block_on(it.run(console)),
         Command::Tcp(it) => block_on(it.run(console)),
+        Command::Bridge(it) => block_on(it.run(console)),
         Command::Ports(it) => it.run(),
         Command::Completions(it) => it.run(),
         Command::Decode(it) => it.run(&console),

@@ -1,5 +1,6 @@
 //! The commands, one file each: what they can be told, and what they do.
 
+pub(crate) mod bridge;
 pub(crate) mod completions;
 pub(crate) mod connect;
 pub(crate) mod decode;

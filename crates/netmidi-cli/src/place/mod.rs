@@ -29,7 +29,7 @@ pub(crate) use stdio::StdioPlace;
 pub(crate) use tcp::{TcpClient, TcpServer};
 
 /// How places are to be that are opened.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Options {
     /// The name that RTP-MIDI peers see.
     pub(crate) name: String,
