@@ -43,6 +43,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Completions(commands::completions::Completions),
+    Decode(commands::decode::Decode),
     #[command(hide = true)]
     Man(commands::man::Man),
 }
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Completions(it) => it.run(),
+        Command::Decode(it) => it.run(),
         Command::Man(it) => it.run(),
     };
     let _ = console;
