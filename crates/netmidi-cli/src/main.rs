@@ -56,10 +56,9 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Completions(it) => it.run(),
-        Command::Decode(it) => it.run(),
+        Command::Decode(it) => it.run(&console),
         Command::Man(it) => it.run(),
     };
-    let _ = console;
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
