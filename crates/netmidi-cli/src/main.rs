@@ -52,6 +52,7 @@ enum Command {
     Connect(commands::connect::Connect),
     #[command(subcommand)]
     Tcp(commands::tcp::Tcp),
+    Discover(commands::discover::Discover),
     Completions(commands::completions::Completions),
     Decode(commands::decode::Decode),
     #[command(hide = true)]
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         Command::Serve(it) => block_on(it.run(console)),
         Command::Connect(it) => block_on(it.run(console)),
         Command::Tcp(it) => block_on(it.run(console)),
+        Command::Discover(it) => block_on(it.run(console)),
         Command::Completions(it) => it.run(),
         Command::Decode(it) => it.run(&console),
         Command::Man(it) => it.run(),

@@ -3,6 +3,7 @@
 pub(crate) mod completions;
 pub(crate) mod connect;
 pub(crate) mod decode;
+pub(crate) mod discover;
 pub(crate) mod man;
 pub(crate) mod serve;
 pub(crate) mod tcp;
