@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+mod config;
 mod console;
 mod event;
 mod failure;
@@ -13,6 +14,7 @@ mod filter;
 mod hub;
 mod metrics;
 mod place;
+mod plan;
 mod run;
 mod smf;
 mod stdin;
@@ -55,6 +57,8 @@ enum Command {
     Connect(commands::connect::Connect),
     #[command(subcommand)]
     Tcp(commands::tcp::Tcp),
+    Discover(commands::discover::Discover),
+    Bridge(Box<commands::bridge::Bridge>),
     Ports(commands::ports::Ports),
     Completions(commands::completions::Completions),
     Decode(commands::decode::Decode),
@@ -74,6 +78,8 @@ fn main() -> ExitCode {
         Command::Serve(it) => block_on(it.run(console)),
         Command::Connect(it) => block_on(it.run(console)),
         Command::Tcp(it) => block_on(it.run(console)),
+        Command::Discover(it) => block_on(it.run(console)),
+        Command::Bridge(it) => block_on(it.run(console)),
         Command::Ports(it) => it.run(),
         Command::Completions(it) => it.run(),
         Command::Decode(it) => it.run(&console),
