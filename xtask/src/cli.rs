@@ -13,6 +13,7 @@ use std::time::Instant;
 use crate::child::{Feed, Program, Read};
 use crate::interop::{COUNT, LOCALHOST, read_hex, same, texts};
 use crate::list;
+use crate::netns::{self, Namespace, Network};
 use crate::peers::{SOON, free_even_port, install_npm_peer, install_python_peers, node};
 use crate::socket_ports::{Feeding, LIST_TIME, List, Mido, after, nothing_late};
 use crate::stage::{Stop, Verdict, cargo, need, root, run, target_dir};
@@ -28,6 +29,10 @@ const PYMIDI_COUNT: usize = 600;
 
 /// Random messages each way with mido.
 const MIDO_COUNT: usize = 2_000;
+
+/// The name of a session that is shown in the network, and the addresses of both hosts.
+const SHOWN: &str = "Stage Piano";
+const ADDRESSES: [&str; 2] = ["10.78.0.1", "10.78.0.2"];
 
 /// Builds the tool, without what needs libraries of the system; gives the folder for what a run
 /// leaves behind.
@@ -337,6 +342,82 @@ fn mido_listens(mido: &Mido, ours: &List, theirs: &List) -> Verdict {
         "netmidi tcp connect and mido: {} messages each way in order",
         ours.texts.len()
     );
+    Ok(())
+}
+
+/// `netmidi serve` shown in the network, `netmidi discover`, and `netmidi connect` by name and by
+/// link-local address, in two network namespaces that a cable joins.
+pub(crate) fn check_discovery() -> Verdict {
+    netns::need_tools()?;
+    let place = build()?;
+    let network = Network::new(ADDRESSES)?;
+    network.wait_for_link_local()?;
+    let [here, there] = [&network.a, &network.b];
+    let start = |host: &Namespace, log: &str, args: &[&str]| -> Result<(Program, Feed), Stop> {
+        let mut command = host.command(tool());
+        command.args(args);
+        let log = place.join(format!("cli-{log}.log"));
+        Program::start_fed("netmidi", &mut command, Read::Stdout, &log)
+    };
+    // Nobody is there: that is no failure.
+    let (mut nobody, _feed) = start(here, "discover", &["discover", "--timeout", "1"])?;
+    nobody.success(SOON)?;
+    let said = fs::read_to_string(place.join("cli-discover.log")).unwrap_or_default();
+    if !said.contains("no session") {
+        return Err(format!("that nobody is there should be said, not: {said:?}").into());
+    }
+    // Both default ports of both families, and the name.
+    let (mut server, _server_feed) = start(there, "serve", &["serve", "--name", SHOWN, "--json"])?;
+    let listening = event(&server, "listening", SOON)?;
+    if field(&listening, "control") != Some("[::]:5004") {
+        return Err(format!("it should listen on [::]:5004: {listening}").into());
+    }
+    let announced = event(&server, "announced", SOON)?;
+    if field(&announced, "name") != Some(SHOWN) {
+        return Err(format!("it should be shown as {SHOWN}: {announced}").into());
+    }
+    let (mut watch, _feed) = start(here, "discover", &["discover", "--json", "--timeout", "25"])?;
+    let [_, address] = ADDRESSES;
+    let scoped = format!("[{}%{}]:5004", there.link_local()?, here.index()?);
+    let end = Instant::now() + SOON;
+    loop {
+        // The IPv6 half may come a moment after the IPv4 half.
+        let line = watch.line(end.saturating_duration_since(Instant::now()))?;
+        let is_it = ["found", "changed"].iter().any(|name| is(&line, name))
+            && field(&line, "name") == Some(SHOWN);
+        if is_it && line.contains(&format!("\"{address}:5004\"")) && line.contains(&scoped) {
+            break;
+        }
+    }
+    let (mut table, _feed) = start(here, "table", &["discover", "--timeout", "3"])?;
+    table.line_with("NAME ", SOON)?;
+    let row = table.line_with(SHOWN, SOON)?.text;
+    if !row.contains(&format!("  {address}:5004  ")) {
+        return Err(format!("no address in {row}").into());
+    }
+    table.success(SOON)?;
+    for host in [SHOWN, scoped.as_str()] {
+        let (mut client, mut feed) = start(here, "connect", &["connect", host, "--json"])?;
+        client.line_with("{\"event\":\"connected\"", SOON)?;
+        feed.write("90 3c 64\n80 3c 40\n")?;
+        event(&server, "connected", SOON)?;
+        let notes = heard(&server, 2, SOON)?;
+        let expected = [vec![0x90, 0x3C, 0x64], vec![0x80, 0x3C, 0x40]];
+        same("netmidi serve told of", &texts(&expected)?, &notes)?;
+        drop(feed);
+        client.success(SOON)?;
+        event(&server, "disconnected", SOON)?;
+        println!("connected to {host}: the notes arrived");
+    }
+    server.signal("TERM")?;
+    server.success(SOON)?;
+    let lost = watch.line_with("{\"event\":\"lost\"", SOON)?.text;
+    if field(&lost, "name") != Some(SHOWN) {
+        return Err(format!("{SHOWN} should be lost: {lost}").into());
+    }
+    watch.signal("INT")?;
+    watch.success(SOON)?;
+    println!("found, shown in a table, and lost with its goodbye");
     Ok(())
 }
 

@@ -55,7 +55,8 @@ Usage: cargo xtask [--strict] COMMAND
                         tshark on captures of both
   mido [SEED]           Python's mido with the examples of netmidi-tcp, both ways round
   bridge [SEED]         npm rtpmidi and Python's mido play together over examples/bridge
-  cli [SEED]            the tool netmidi with npm rtpmidi, pymidi and mido, both ways round
+  cli [SEED]            the tool netmidi with npm rtpmidi, pymidi and mido, both ways round; and
+                        how it shows and finds sessions, in network namespaces
   relay [SEED]          the two examples with a bad network between them
   veth [SEED]           the two examples as two hosts whose interfaces and addresses change
   dist                  a release of the command-line tool in target/dist: static binary, manual
@@ -215,6 +216,7 @@ fn cli(seed: u32) -> Vec<Stage> {
         Stage::new("cli-npm", move || cli::check_npm(seed)),
         Stage::new("cli-pymidi", move || cli::check_pymidi(seed)),
         Stage::new("cli-mido", move || cli::check_mido(seed)),
+        Stage::new("cli-discovery", cli::check_discovery),
     ]
 }
 
