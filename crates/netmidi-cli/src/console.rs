@@ -155,9 +155,21 @@ impl Console {
     }
 
     /// Tells something that is no event of a place: an object for programs, or a line for people.
-    pub(crate) fn report(&self, object: &serde_json::Value, line: &str) -> Result<(), Failure> {
+    pub(crate) fn report(
+        &self,
+        event: &'static str,
+        fields: &Value,
+        line: &str,
+    ) -> Result<(), Failure> {
+        /// The name comes first.
+        #[derive(Serialize)]
+        struct Report<'a> {
+            event: &'static str,
+            #[serde(flatten)]
+            fields: &'a Value,
+        }
         match self.json {
-            true => self.object(object),
+            true => self.object(&Report { event, fields }),
             false => self.heading(line),
         }
     }

@@ -65,11 +65,15 @@ fn address(text: &str) -> Result<SocketAddr, String> {
         return Ok((Ipv6Addr::UNSPECIFIED, port).into());
     }
     text.parse().map_err(|_| {
-        format!("`{text}` is no address; write a port or an address in numbers, such as 9100 or 192.168.1.7:9100")
+        format!("`{text}` is no address; write a port or an address in numbers, such as 9469 or 192.168.1.7:9469")
     })
 }
 
 impl MetricsArgs {
+    pub(crate) const fn is_asked_for(self) -> bool {
+        self.address.is_some()
+    }
+
     /// Listens, if that is asked for, and tells where.
     pub(crate) async fn open<'a>(
         self,
@@ -79,14 +83,20 @@ impl MetricsArgs {
         let Some(address) = self.address else {
             return Ok(None);
         };
-        let handles = places.enumerate().filter_map(|(number, place)| match place {
-            Place::Rtp(place) => Some((number, place.handle().clone())),
-            _ => None,
-        });
+        let handles = places
+            .enumerate()
+            .filter_map(|(number, place)| match place {
+                Place::Rtp(place) => Some((number, place.handle().clone())),
+                _ => None,
+            });
         let metrics = Metrics::open(address, handles.collect()).await?;
         let at = metrics.address;
-        let object = serde_json::json!({ "event": "metrics", "address": at.to_string() });
-        console.report(&object, &format!("metrics at http://{at}/metrics"))?;
+        let object = serde_json::json!({ "address": at.to_string() });
+        console.report(
+            "metrics",
+            &object,
+            &format!("metrics at http://{at}/metrics"),
+        )?;
         Ok(Some(metrics))
     }
 }
@@ -202,7 +212,10 @@ impl Page {
         }
         let mut text = String::new();
         if encode(&mut text, &self.registry).is_err() {
-            return told(StatusCode::INTERNAL_SERVER_ERROR, "cannot write the counters\n");
+            return told(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "cannot write the counters\n",
+            );
         }
         let accepts = request.headers().get_all(ACCEPT).iter();
         let open = accepts
@@ -484,7 +497,10 @@ impl State {
         let is_kept = |it: &Counts| it.gone.is_none_or(|gone| now - gone < KEPT);
         self.peers.retain(|_, counts| is_kept(counts));
         if self.peers.len() >= MAX_PEERS {
-            let gone = self.peers.iter().filter_map(|(label, it)| Some((it.gone?, label)));
+            let gone = self
+                .peers
+                .iter()
+                .filter_map(|(label, it)| Some((it.gone?, label)));
             match gone.min().map(|it| it.1.clone()) {
                 Some(oldest) => _ = self.peers.remove(&oldest),
                 None => return Label::others(),
@@ -504,7 +520,9 @@ impl State {
             if let Some(counts) = self.peers.get_mut(label) {
                 counts.add(&tally, before);
                 #[allow(clippy::cast_precision_loss, reason = "a histogram")]
-                counts.jitters.observe(peer.counters.jitter_micros as f64 / 1e6);
+                counts
+                    .jitters
+                    .observe(peer.counters.jitter_micros as f64 / 1e6);
             }
             *before = tally;
         }
@@ -519,24 +537,82 @@ type Counter = (
 );
 
 const ENDPOINT: [Counter; 18] = [
-    ("packets_received", "RTP packets that were taken", |it| it.packets_received),
+    ("packets_received", "RTP packets that were taken", |it| {
+        it.packets_received
+    }),
     ("packets_sent", "RTP packets sent", |it| it.packets_sent),
-    ("messages_sent", "MIDI messages sent whole", |it| it.messages_sent),
-    ("packets_reordered", "Packets that came after a later one", |it| it.reordered),
-    ("packets_duplicated", "Packets that came twice", |it| it.duplicates),
-    ("packets_malformed", "Packets whose commands could not be read", |it| it.malformed_commands),
-    ("journals_received", "Packets with a recovery journal", |it| it.journals_received),
-    ("journals_damaged", "Recovery journals that could not be read when they were needed", |it| it.journals_damaged),
-    ("journals_sent", "Packets sent with a recovery journal", |it| it.journals_sent),
-    ("journal_sent_octets", "Octets of recovery journals sent", |it| it.journal_octets_sent),
-    ("losses_uncovered", "Losses that no journal covered", |it| it.uncovered_losses),
-    ("sysex_abandoned", "System exclusive messages given up: cut, cancelled, or with a part lost", |it| it.sysex_abandoned),
-    ("sysex_lost", "System exclusive messages lost for good", |it| it.sysex_lost),
-    ("resynchronisations", "Times that the sequence of packets was taken up anew", |it| it.resynchronised),
-    ("clock_exchanges", "Clock exchanges that were completed", |it| it.clock_exchanges),
-    ("feedback_received", "Receiver feedback packets", |it| it.feedback_received),
-    ("guards_sent", "Packets sent for the sake of their journal", |it| it.guards_sent),
-    ("midi_sent_octets", "Octets of MIDI sent, journals not counted", |it| it.midi_octets_sent),
+    ("messages_sent", "MIDI messages sent whole", |it| {
+        it.messages_sent
+    }),
+    (
+        "packets_reordered",
+        "Packets that came after a later one",
+        |it| it.reordered,
+    ),
+    ("packets_duplicated", "Packets that came twice", |it| {
+        it.duplicates
+    }),
+    (
+        "packets_malformed",
+        "Packets whose commands could not be read",
+        |it| it.malformed_commands,
+    ),
+    (
+        "journals_received",
+        "Packets with a recovery journal",
+        |it| it.journals_received,
+    ),
+    (
+        "journals_damaged",
+        "Recovery journals that could not be read when they were needed",
+        |it| it.journals_damaged,
+    ),
+    (
+        "journals_sent",
+        "Packets sent with a recovery journal",
+        |it| it.journals_sent,
+    ),
+    (
+        "journal_sent_octets",
+        "Octets of recovery journals sent",
+        |it| it.journal_octets_sent,
+    ),
+    ("losses_uncovered", "Losses that no journal covered", |it| {
+        it.uncovered_losses
+    }),
+    (
+        "sysex_abandoned",
+        "System exclusive messages given up: cut, cancelled, or with a part lost",
+        |it| it.sysex_abandoned,
+    ),
+    (
+        "sysex_lost",
+        "System exclusive messages lost for good",
+        |it| it.sysex_lost,
+    ),
+    (
+        "resynchronisations",
+        "Times that the sequence of packets was taken up anew",
+        |it| it.resynchronised,
+    ),
+    (
+        "clock_exchanges",
+        "Clock exchanges that were completed",
+        |it| it.clock_exchanges,
+    ),
+    ("feedback_received", "Receiver feedback packets", |it| {
+        it.feedback_received
+    }),
+    (
+        "guards_sent",
+        "Packets sent for the sake of their journal",
+        |it| it.guards_sent,
+    ),
+    (
+        "midi_sent_octets",
+        "Octets of MIDI sent, journals not counted",
+        |it| it.midi_octets_sent,
+    ),
 ];
 
 impl Collector for Shared {
@@ -579,8 +655,8 @@ impl Collector for Shared {
         )?;
         for (name, help, value) in COUNTERS {
             family(name, help, MetricType::Counter, &|metric, label, counts| {
-                let metric = metric.encode_family(&label.pairs())?;
-                ConstCounter::new(value(counts)).encode(metric)
+                let labels = label.pairs();
+                ConstCounter::new(value(counts)).encode(metric.encode_family(&labels)?)
             })?;
         }
         for (place, (name, help, _)) in ENDPOINT.iter().enumerate() {
@@ -591,22 +667,43 @@ impl Collector for Shared {
         }
         for (name, help, value) in GAUGES {
             family(name, help, MetricType::Gauge, &|metric, label, counts| {
-                let metric = metric.encode_family(&label.pairs())?;
-                ConstGauge::new(value(counts)).encode(metric)
+                let labels = label.pairs();
+                ConstGauge::new(value(counts)).encode(metric.encode_family(&labels)?)
             })?;
         }
         for (name, help, histogram) in HISTOGRAMS {
-            family(name, help, MetricType::Histogram, &|metric, label, counts| {
-                histogram(counts).encode(metric.encode_family(&label.pairs())?)
-            })?;
+            family(
+                name,
+                help,
+                MetricType::Histogram,
+                &|metric, label, counts| {
+                    histogram(counts).encode(metric.encode_family(&label.pairs())?)
+                },
+            )?;
         }
         let total = &state.total;
         let here = total.here;
         for (name, help, value) in [
-            ("all_messages_received", "MIDI messages of all peers that there ever were", total.messages.iter().sum()),
-            ("all_connections", "Sessions and connections that there ever were", total.connected),
-            ("all_disconnections", "Those of them that ended, and refusals", total.disconnected.iter().sum()),
-            ("all_packets_lost", "Lost packets of all peers that there ever were", total.lost),
+            (
+                "all_messages_received",
+                "MIDI messages of all peers that there ever were",
+                total.messages.iter().sum(),
+            ),
+            (
+                "all_connections",
+                "Sessions and connections that there ever were",
+                total.connected,
+            ),
+            (
+                "all_disconnections",
+                "Those of them that ended, and refusals",
+                total.disconnected.iter().sum(),
+            ),
+            (
+                "all_packets_lost",
+                "Lost packets of all peers that there ever were",
+                total.lost,
+            ),
             ("errors", "Errors that were told", state.errors),
         ] {
             let name = format!("netmidi_{name}");
@@ -623,12 +720,28 @@ impl Collector for Shared {
 type Write<'a> = dyn Fn(&mut MetricEncoder<'_>, &Label, &Counts) -> fmt::Result + 'a;
 
 const COUNTERS: [(&str, &str, fn(&Counts) -> u64); 6] = [
-    ("connections", "Sessions and connections that came up", |it| it.connected),
-    ("sysex_received", "System exclusive messages handed out", |it| it.sysex),
+    (
+        "connections",
+        "Sessions and connections that came up",
+        |it| it.connected,
+    ),
+    (
+        "sysex_received",
+        "System exclusive messages handed out",
+        |it| it.sysex,
+    ),
     ("losses", "Gaps in the sequence of packets", |it| it.losses),
-    ("packets_lost", "Packets missing in those gaps", |it| it.lost),
-    ("loss_repairs", "Messages that put right what those packets did", |it| it.loss_repaired),
-    ("clock_syncs", "Clock comparisons that were told", |it| it.syncs),
+    ("packets_lost", "Packets missing in those gaps", |it| {
+        it.lost
+    }),
+    (
+        "loss_repairs",
+        "Messages that put right what those packets did",
+        |it| it.loss_repaired,
+    ),
+    ("clock_syncs", "Clock comparisons that were told", |it| {
+        it.syncs
+    }),
 ];
 
 const GAUGES: [(&str, &str, fn(&Counts) -> f64); 3] = [
@@ -637,15 +750,35 @@ const GAUGES: [(&str, &str, fn(&Counts) -> f64); 3] = [
         let here = it.here as f64;
         here
     }),
-    ("latency_seconds", "Half the smallest round trip of the last clock comparisons", |it| it.latency),
-    ("clock_offset_seconds", "The peer's clock minus ours", |it| it.offset),
+    (
+        "latency_seconds",
+        "Half the smallest round trip of the last clock comparisons",
+        |it| it.latency,
+    ),
+    (
+        "clock_offset_seconds",
+        "The peer's clock minus ours",
+        |it| it.offset,
+    ),
 ];
 
 const HISTOGRAMS: [(&str, &str, fn(&Counts) -> &Histogram); 4] = [
     ("message_octets", "How long messages are", |it| &it.octets),
-    ("sync_latency_seconds", "Half the smallest round trip, at each clock comparison", |it| &it.latencies),
-    ("jitter_seconds", "Interarrival jitter (RFC 3550), looked at whenever the counters are asked for", |it| &it.jitters),
-    ("loss_repair_messages", "Messages that put a gap right", |it| &it.repairs),
+    (
+        "sync_latency_seconds",
+        "Half the smallest round trip, at each clock comparison",
+        |it| &it.latencies,
+    ),
+    (
+        "jitter_seconds",
+        "Interarrival jitter (RFC 3550), looked at whenever the counters are asked for",
+        |it| &it.jitters,
+    ),
+    (
+        "loss_repair_messages",
+        "Messages that put a gap right",
+        |it| &it.repairs,
+    ),
 ];
 
 #[cfg(test)]
@@ -654,7 +787,10 @@ mod tests {
 
     #[test]
     fn a_port_alone_is_for_this_machine() {
-        assert_eq!(address("9100"), Ok("127.0.0.1:9100".parse().expect("an address")));
+        assert_eq!(
+            address("9469"),
+            Ok("127.0.0.1:9469".parse().expect("an address"))
+        );
         assert_eq!(address(":0"), Ok("[::]:0".parse().expect("an address")));
         assert!(address("localhost:1").is_err_and(|it| it.contains("write a port")));
     }

@@ -13,6 +13,7 @@ use crate::console::Console;
 use crate::event::{Event, Reason};
 use crate::failure::Failure;
 use crate::hub::{Hub, Ways};
+use crate::metrics::Metrics;
 use crate::place::{Options, Place};
 use crate::stdin::{Line, Stdin};
 use crate::stop::Stop;
@@ -155,8 +156,10 @@ pub(crate) async fn run(
     place: Place,
     args: &PlayArgs,
     end: End,
+    metrics: Option<Metrics>,
 ) -> Result<(), Failure> {
     let mut run = Run {
+        metrics,
         hub: Hub::new(vec![place], args.ways(), Circles::Tell),
         end,
         connected: 0,
@@ -176,6 +179,7 @@ pub(crate) async fn run(
 /// A command that runs.
 struct Run {
     hub: Hub,
+    metrics: Option<Metrics>,
     end: End,
     /// Sessions or connections that there were, and those that have ended.
     connected: usize,
@@ -202,6 +206,7 @@ impl Run {
                     let Some(event) = event else {
                         return self.verdict();
                     };
+                    self.count(&event);
                     console.tell(&event)?;
                     if matches!(event, Event::Connected { .. }) {
                         stdin.begin();
@@ -244,6 +249,12 @@ impl Run {
                 () = console.reader_gone() => return Err(Failure::NobodyReads),
                 () = stop.wait() => return Ok(()),
             }
+        }
+    }
+
+    fn count(&self, event: &Event) {
+        if let Some(metrics) = &self.metrics {
+            metrics.observe(event);
         }
     }
 
@@ -329,6 +340,7 @@ impl Run {
     /// What is left to be told and to be tidied up.
     async fn finish(mut self, console: &Console) {
         while let Some(event) = self.hub.next().await {
+            self.count(&event);
             // Nobody reads any more: then it only ends.
             let _ = console.tell(&event);
         }

@@ -18,6 +18,7 @@ use crate::event::{Event, Kind, Reason};
 use crate::failure::Failure;
 use crate::filter::{self, Channels, Filter, Keys, Types};
 use crate::hub::Hub;
+use crate::metrics::{Metrics, MetricsArgs};
 use crate::place::{Options, Spec};
 use crate::plan::{Direction, Plan};
 use crate::run::JournalArgs;
@@ -56,6 +57,8 @@ Examples:
   netmidi bridge --config bridges.toml     a set of bridges; SIGHUP reads the file again"
 )]
 pub(crate) struct Bridge {
+    #[command(flatten)]
+    metrics: MetricsArgs,
     /// Two places or more.
     #[arg(value_name = "PLACE", required_unless_present = "config", num_args = 2..)]
     places: Vec<Spec>,
@@ -162,6 +165,11 @@ impl Bridge {
     pub(crate) async fn run(self, console: Console) -> Result<(), Failure> {
         let console = console.json(self.json);
         if let Some(file) = self.config {
+            if self.metrics.is_asked_for() {
+                return Err(Failure::usage(
+                    "--metrics counts one bridge, and not a set of them; leave out --config",
+                ));
+            }
             return match self.check {
                 true => check(&console, &file),
                 false => Set::run(console, file).await,
@@ -186,8 +194,9 @@ impl Bridge {
             hub = plan.open() => hub?,
             _ = stop.next() => return Ok(()),
         };
+        let metrics = self.metrics.open(&console, hub.places()).await?;
         let end = async { _ = stop.next().await };
-        go(&console, None, hub, end).await
+        go(&console, None, metrics.as_ref(), hub, end).await
     }
 }
 
@@ -195,6 +204,7 @@ impl Bridge {
 async fn go(
     console: &Console,
     name: Option<&str>,
+    metrics: Option<&Metrics>,
     mut hub: Hub,
     end: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
@@ -203,6 +213,7 @@ async fn go(
         tokio::select! {
             event = hub.next() => match event {
                 Some(event) => {
+                    metrics.inspect(|it| it.observe(&event));
                     if let Err(failure) = console.tell_of(name, &event) {
                         break Err(failure);
                     }
@@ -224,6 +235,7 @@ async fn go(
     };
     hub.close();
     while let Some(event) = hub.next().await {
+        metrics.inspect(|it| it.observe(&event));
         // Nobody reads any more: then it only ends.
         let _ = console.tell_of(name, &event);
     }
@@ -401,7 +413,7 @@ async fn keep(
         match opened {
             Ok(hub) => {
                 let end = async { _ = (&mut ended).await };
-                go(console, Some(name), hub, end).await?;
+                go(console, Some(name), None, hub, end).await?;
                 return Ok(());
             }
             Err(Failure::Failed(sentence) | Failure::Usage(sentence)) => {

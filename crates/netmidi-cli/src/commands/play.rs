@@ -18,7 +18,7 @@ use crate::place::{Options, Place, RtpPlace, Spec};
 use crate::run::JournalArgs;
 use crate::smf::{Player, Selection, Song, clock, inspect, load, time};
 use crate::stop::Stop;
-use crate::text::tame;
+use crate::text::{hex, tame};
 
 /// How often the progress is shown anew.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -48,6 +48,9 @@ pub(crate) struct Play {
     /// Show what is in the files, and whether they are whole; play nothing.
     #[arg(long, visible_alias = "check")]
     info: bool,
+    /// Show every message of the files with its time; play nothing.
+    #[arg(long)]
+    list: bool,
     /// Play what can be read of a damaged file.
     #[arg(long)]
     force: bool,
@@ -123,8 +126,8 @@ impl Play {
                 "no file to play is named; write for example netmidi play song.mid",
             ));
         }
-        if self.info {
-            return show(&console, &files);
+        if self.info || self.list {
+            return show(&console, &files, self.list);
         }
         if let (Some(from), Some(to)) = (self.from, self.to)
             && from >= to
@@ -231,7 +234,6 @@ impl Show {
         stop: &mut Stop,
     ) -> Result<Ended, Failure> {
         let object = json!({
-            "event": "playing",
             "file": name,
             "length_us": micros(song.length),
             "tracks": song.tracks.len(),
@@ -239,7 +241,7 @@ impl Show {
         });
         let shown = tame(name).into_owned();
         let line = format!("playing {shown}, {}", clock(song.length));
-        self.console.report(&object, &line)?;
+        self.console.report("playing", &object, &line)?;
         self.bar = self.console.shows_progress().then(|| bar(song.length));
         let mut player = Player::new(Arc::clone(song), args.selection(), self.epoch.elapsed());
         let ended = self.go_on(song, &mut player, stop).await;
@@ -256,7 +258,6 @@ impl Show {
             bar.finish_and_clear();
         }
         let object = json!({
-            "event": "played",
             "file": name,
             "messages": player.played(),
             "position_us": micros(position),
@@ -266,7 +267,7 @@ impl Show {
             Ok(Ended::Song) => format!("played {shown}, {} messages", player.played()),
             _ => format!("stopped at {}", clock(position)),
         };
-        let told = self.console.report(&object, &line);
+        let told = self.console.report("played", &object, &line);
         let lost = self.hub.stats().not_sent;
         if lost > 0 {
             self.console.note(&format!(
@@ -357,7 +358,10 @@ impl Show {
 
     async fn end(mut self) {
         // Whoever takes nothing holds up the end so long.
-        if tokio::time::timeout(PATIENCE, self.hub.flush()).await.is_ok() {
+        if tokio::time::timeout(PATIENCE, self.hub.flush())
+            .await
+            .is_ok()
+        {
             tokio::time::sleep(FAREWELL).await;
         }
         self.hub.close();
@@ -384,22 +388,23 @@ pub(super) fn micros(time: Duration) -> u64 {
 }
 
 /// What is in files; fails when one is damaged.
-fn show(console: &Console, files: &[PathBuf]) -> Result<(), Failure> {
+fn show(console: &Console, files: &[PathBuf], each: bool) -> Result<(), Failure> {
     let mut whole = true;
     for file in files {
         let song = inspect(file)?;
         whole &= song.damages.is_empty();
-        let tracks = song.tracks.iter().map(|track| {
-            json!({ "name": track.name, "messages": track.messages })
-        });
-        let tempos = song.tempos.iter().map(|tempo| {
-            json!({ "time_us": micros(tempo.at), "bpm": tempo.bpm() })
-        });
-        let damages = song.damages.iter().map(|damage| {
-            json!({ "offset": damage.offset, "track": damage.track, "what": damage.what })
-        });
+        let tracks = song
+            .tracks
+            .iter()
+            .map(|track| json!({ "name": track.name, "messages": track.messages }));
+        let tempos = song
+            .tempos
+            .iter()
+            .map(|tempo| json!({ "time_us": micros(tempo.at), "bpm": tempo.bpm() }));
+        let damages = song.damages.iter().map(
+            |damage| json!({ "offset": damage.offset, "track": damage.track, "what": damage.what }),
+        );
         let object = json!({
-            "event": "file",
             "file": file.display().to_string(),
             "format": song.format,
             "division": song.division,
@@ -409,7 +414,16 @@ fn show(console: &Console, files: &[PathBuf]) -> Result<(), Failure> {
             "tempos": tempos.collect::<Vec<_>>(),
             "damages": damages.collect::<Vec<_>>(),
         });
-        console.report(&object, &describe(file, &song))?;
+        console.report("file", &object, &describe(file, &song))?;
+        for timed in song.messages.iter().filter(|_| each) {
+            let object = json!({
+                "time_us": micros(timed.at + Duration::from_nanos(500)),
+                "hex": hex(&timed.message.to_vec()),
+                "text": timed.message.to_string(),
+            });
+            let line = format!("  {:>12}  {}", clock(timed.at), timed.message);
+            console.report("message", &object, &line)?;
+        }
     }
     match whole {
         true => Ok(()),
@@ -442,7 +456,10 @@ fn describe(file: &Path, song: &Song) -> String {
         lines.push(format!("  and {} more tempos", song.tempos.len() - TEMPOS));
     }
     if song.discarded > 0 {
-        lines.push(format!("  {} pieces that are no MIDI are left out", song.discarded));
+        lines.push(format!(
+            "  {} pieces that are no MIDI are left out",
+            song.discarded
+        ));
     }
     for damage in &song.damages {
         lines.push(format!("  damaged {damage}"));

@@ -299,7 +299,6 @@ impl Session {
             .collect();
         let messages = self.recorder.messages();
         let object = json!({
-            "event": "recorded",
             "file": args.file.display().to_string(),
             "messages": messages,
             "left_out": self.recorder.left_out(),
@@ -315,11 +314,12 @@ impl Session {
         for (name, messages) in self.recorder.tracks() {
             line.push_str(&format!("\n  {messages:>8}  {name}"));
         }
-        self.console.report(&object, &line)
+        self.console.report("recorded", &object, &line)
     }
 }
 
 fn bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {msg}");
-    ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+    ProgressBar::new_spinner()
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
 }

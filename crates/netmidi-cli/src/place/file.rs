@@ -1,8 +1,8 @@
 //! A Standard MIDI File that plays.
 
 use std::collections::VecDeque;
-use std::path::Path;
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};

@@ -43,8 +43,7 @@ pub(crate) fn inspect(path: &Path) -> Result<Song, Failure> {
     let shown = path.display();
     let mut octets = Vec::new();
     let limit = song::MAX_FILE;
-    let read =
-        File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut octets));
+    let read = File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut octets));
     read.map_err(|error| {
         Failure::failed(format!(
             "cannot read {shown}: {error}; see that the name is right"
@@ -75,7 +74,9 @@ pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is no time; write seconds or minutes, such as 90.5 or 1:30.5");
     let mut parts = text.trim().rsplit(':');
     let seconds = parts.next().and_then(|it| it.parse::<f64>().ok());
-    let mut total = seconds.filter(|it| (0.0..1e6).contains(it)).ok_or_else(wrong)?;
+    let mut total = seconds
+        .filter(|it| (0.0..1e6).contains(it))
+        .ok_or_else(wrong)?;
     let mut scale = 60.0;
     for part in parts {
         if scale > 3600.0 || total >= scale {

@@ -14,12 +14,12 @@ use netmidi::message::{Message, MessageBuf, Sounding};
 use netmidi_testkit::Rng;
 use proptest::prelude::*;
 
-use super::song::{Song, Timed};
-use super::tape::{Form, Tape};
-use crate::filter::Filter;
 use super::player::LEAD;
 use super::recorder::Taken;
+use super::song::{Song, Timed};
+use super::tape::{Form, Tape};
 use super::{Player, Recorder, Selection, Ticks};
+use crate::filter::Filter;
 
 fn buf(octets: &[u8]) -> MessageBuf {
     Message::parse(octets).unwrap().to_buf()
