@@ -5,11 +5,15 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg_attr(not(unix), path = "attach_none.rs")]
+mod attach;
 mod commands;
 mod console;
 mod event;
 mod failure;
 mod hub;
+mod monitor;
+mod numbers;
 mod place;
 mod run;
 mod stdin;
@@ -52,6 +56,7 @@ enum Command {
     Connect(commands::connect::Connect),
     #[command(subcommand)]
     Tcp(commands::tcp::Tcp),
+    Monitor(commands::monitor::Monitor),
     Completions(commands::completions::Completions),
     #[command(hide = true)]
     Man(commands::man::Man),
@@ -67,6 +72,7 @@ fn main() -> ExitCode {
         Command::Serve(it) => block_on(it.run(console)),
         Command::Connect(it) => block_on(it.run(console)),
         Command::Tcp(it) => block_on(it.run(console)),
+        Command::Monitor(it) => block_on(it.run(console.started())),
         Command::Completions(it) => it.run(),
         Command::Man(it) => it.run(),
     };

@@ -1,9 +1,13 @@
 //! What `serve`, `connect` and `tcp` have in common: their options, and the loop in which they run.
 
+#[cfg(unix)]
+use std::path::PathBuf;
+
 use clap::Args;
 use netmidi::bridge::Circles;
 use netmidi::{IpNet, JournalPolicy};
 
+use crate::attach::Attach;
 use crate::console::Console;
 use crate::event::Event;
 use crate::failure::Failure;
@@ -27,6 +31,10 @@ pub(crate) struct PlayArgs {
     /// Print one JSON object a line, for programs.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Let `netmidi monitor --attach PATH` watch: a socket that only its owner can use.
+    #[cfg(unix)]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
 }
 
 /// Recovery journals.
@@ -106,6 +114,11 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let mut hub = Hub::new(vec![place], args.ways(), Circles::Tell);
     let mut stdin = Stdin::open();
+    #[cfg(unix)]
+    let socket = args.socket.as_deref();
+    #[cfg(not(unix))]
+    let socket = None;
+    let mut attach = Attach::open(socket, console.started())?;
     let done = loop {
         tokio::select! {
             event = hub.next() => match event {
@@ -113,6 +126,7 @@ pub(crate) async fn run(
                     if matches!(event, Event::Connected { .. }) {
                         stdin.begin();
                     }
+                    attach.tell(&event);
                     if let Err(failure) = console.tell(&event) {
                         break Err(failure);
                     }
@@ -130,14 +144,17 @@ pub(crate) async fn run(
                 None if at_end == AtEndOfInput::End => break Ok(()),
                 None => {}
             },
+            () = attach.due() => attach.count(&hub),
             () = stop.wait() => break Ok(()),
         }
     };
     hub.close();
     while let Some(event) = hub.next().await {
+        attach.tell(&event);
         // Nobody reads any more: then it only ends.
         let _ = console.tell(&event);
     }
     hub.finish().await;
+    attach.finish().await;
     done
 }

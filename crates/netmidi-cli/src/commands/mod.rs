@@ -3,5 +3,6 @@
 pub(crate) mod completions;
 pub(crate) mod connect;
 pub(crate) mod man;
+pub(crate) mod monitor;
 pub(crate) mod serve;
 pub(crate) mod tcp;
