@@ -653,3 +653,341 @@ const ASCII: ratatui::symbols::border::Set<'static> = ratatui::symbols::border::
     horizontal_top: "-",
     horizontal_bottom: "-",
 };
+
+#[cfg(test)]
+#[allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a panic is a failed test"
+)]
+mod tests {
+    use netmidi::message::Message;
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+    use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+    use super::super::fit::fit;
+    use super::super::told::{Figures, Short, Told};
+    use super::*;
+
+    const NOW: Duration = Duration::from_millis(62_345);
+    const LOOK: Look = Look {
+        colour: true,
+        unicode: true,
+    };
+
+    struct Stage {
+        model: Model,
+        screen: Screen,
+        look: Look,
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            let mut model = Model::default();
+            let text = "[::]:5004 as Front of house".to_owned();
+            model.hear(NOW, Told::Listening { text });
+            Self {
+                model,
+                screen: Screen::default(),
+                look: LOOK,
+            }
+        }
+
+        fn connect(&mut self, key: &str, name: &str) {
+            self.model.hear(
+                NOW,
+                Told::Connected {
+                    key: key.into(),
+                    name: fit(name, 64).into(),
+                    address: "192.168.178.123:5004".into(),
+                    ours: false,
+                },
+            );
+        }
+
+        fn play(&mut self, octets: &[u8], mark: Mark) {
+            self.model.hear(
+                NOW,
+                Told::Midi {
+                    key: "a".into(),
+                    at: NOW,
+                    short: Short::of(&Message::parse(octets).unwrap()),
+                    mark,
+                },
+            );
+        }
+
+        fn keys(&mut self, keys: &str) {
+            for key in keys.chars() {
+                let code = match key {
+                    '\n' => KeyCode::Enter,
+                    '\t' => KeyCode::Tab,
+                    '\u{1b}' => KeyCode::Esc,
+                    key => KeyCode::Char(key),
+                };
+                self.screen
+                    .key(KeyEvent::new(code, KeyModifiers::NONE), &mut self.model);
+            }
+        }
+
+        fn picture(&mut self, width: u16, height: u16) -> Vec<String> {
+            let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+            terminal
+                .draw(|frame| draw(frame, &self.model, &mut self.screen, NOW, self.look))
+                .unwrap();
+            let buffer = terminal.backend().buffer();
+            let mut lines = Vec::new();
+            for y in 0..height {
+                let mut line = String::new();
+                let mut x = 0;
+                while x < width {
+                    let sign = buffer[(x, y)].symbol();
+                    line.push_str(sign);
+                    x += u16::try_from(sign.width().max(1)).unwrap();
+                }
+                lines.push(line.trim_end().to_owned());
+            }
+            lines
+        }
+
+        fn shows(&mut self, text: &str) -> bool {
+            self.picture(80, 24).iter().any(|line| line.contains(text))
+        }
+    }
+
+    fn playing() -> Stage {
+        let mut stage = Stage::new();
+        stage.connect("a", "Stage Piano");
+        stage.model.hear(
+            NOW,
+            Told::Stats {
+                key: "a".into(),
+                numbers: Figures {
+                    latency_us: Some(1234),
+                    jitter_us: Some(210),
+                    lost: Some(3),
+                    repaired: Some(2),
+                    signs: 9,
+                    synchronised: true,
+                },
+            },
+        );
+        stage.play(&[0x90, 60, 127], Mark::Live);
+        stage.play(&[0x90, 64, 127], Mark::Repaired);
+        stage.play(&[0x95, 127, 127], Mark::Live);
+        stage
+    }
+
+    #[test]
+    fn everything_is_on_a_small_screen() {
+        let lines = playing().picture(80, 24);
+        assert!(lines[0].contains("listening on [::]:5004 as Front of house"));
+        assert!(lines[0].ends_with("live"), "{}", lines[0]);
+        assert_eq!(
+            lines[1],
+            "NAME         ADDRESS             STATE         LATENCY  JITTER  LOST FIXED MSG/S"
+        );
+        assert_eq!(
+            lines[2],
+            "Stage Piano  192.168.178.123:50… synchronised   1.23ms  0.21ms     3     3     0"
+        );
+        assert!(lines[3].starts_with("MESSAGES 3, 1 repaired ───"));
+        assert_eq!(
+            lines[5],
+            "0:01:02.345  Stage Piano      note_on channel=0 note=60 velocity=127"
+        );
+        assert!(lines[6].ends_with("velocity=127 repaired"), "{}", lines[6]);
+        let strip = lines
+            .iter()
+            .position(|line| line.starts_with("CHANNELS"))
+            .unwrap();
+        assert!(lines[strip + 1].starts_with("████"), "{lines:#?}");
+        assert!(lines[strip + 4].starts_with("1    2    3 "));
+        assert!(lines[strip + 5].starts_with("2    .    .    .    .    1    ."));
+        assert!(lines[23].contains("q quit") && lines[23].contains("? help"));
+    }
+
+    #[test]
+    fn the_roll_shows_keys_where_they_are() {
+        let mut stage = playing();
+        stage.model.tick(NOW + Duration::from_millis(100));
+        stage.keys("r");
+        let lines = stage.picture(80, 24);
+        let now = lines.iter().find(|line| line.starts_with(" now ")).unwrap();
+        let column = |key: usize| now.chars().nth(5 + key / 2).unwrap();
+        assert_eq!((column(60), column(64), column(127)), ('▌', '▌', '▐'));
+        assert_eq!((column(61), column(62), column(48)), ('▌', '_', '|'));
+        let above = lines
+            .iter()
+            .position(|line| line.starts_with(" now "))
+            .unwrap()
+            - 1;
+        assert_eq!(lines[above].chars().nth(35), Some('▌'), "{lines:#?}");
+        stage.keys("m");
+        assert!(stage.shows("CHANNELS"));
+        stage.keys("\t");
+        assert!(stage.shows("ROLL"));
+    }
+
+    #[test]
+    fn a_filter_is_typed_and_a_bad_one_told() {
+        let mut stage = playing();
+        stage.keys("/ch6");
+        assert!(stage.picture(80, 24)[23].starts_with("/ch6"));
+        stage.keys("\n");
+        let text = stage.picture(80, 24).join("\n");
+        assert!(text.contains("only: ch6") && text.contains("channel=5"));
+        assert!(!text.contains("channel=0 "), "{text}");
+        stage.keys("/7\n");
+        assert!(stage.shows("nothing of what is kept"), "ch67 is none");
+    }
+
+    #[test]
+    fn a_bad_filter_is_told_and_changes_nothing() {
+        let mut stage = playing();
+        stage.keys("/ch99\n");
+        let lines = stage.picture(80, 24);
+        assert!(lines[23].contains("channels are 1 to 16"), "{}", lines[23]);
+        assert!(lines[3].starts_with("MESSAGES 3, 1 repaired ─"));
+        stage.keys("\u{1b}");
+        assert!(stage.picture(80, 24)[23].contains("q quit"));
+        stage.keys("/organ\n");
+        assert!(stage.picture(80, 24)[23].contains("in nobody's name"));
+        stage.keys("\u{1b}/@organ\n");
+        assert!(stage.shows("only: @organ"));
+        stage.keys("\u{1b}");
+        assert!(!stage.shows("only:"));
+    }
+
+    #[test]
+    fn pause_holds_the_messages_and_only_them() {
+        let mut stage = playing();
+        stage.keys(" ");
+        for value in 0..100 {
+            stage.play(&[0xB1, 7, value], Mark::Live);
+        }
+        let lines = stage.picture(80, 24);
+        assert!(lines[0].ends_with("PAUSED"));
+        assert!(lines[3].ends_with("100 came since"), "{}", lines[3]);
+        assert!(!lines.iter().any(|line| line.contains("control=7")));
+        stage.keys(" ");
+        assert!(stage.shows("control=7 value=99"));
+        // Looking back does the same.
+        stage.keys("kkk");
+        let lines = stage.picture(80, 24);
+        assert!(
+            lines[0].ends_with("PAUSED") && lines[3].contains("3 below"),
+            "{}",
+            lines[3]
+        );
+        assert!(!stage.shows("value=99") && stage.shows("value=96"));
+        stage.keys("c");
+        assert!(stage.shows("nothing has been played"));
+    }
+
+    #[test]
+    fn a_flood_says_how_much_was_skipped() {
+        let mut stage = playing();
+        stage.picture(80, 24);
+        for value in 0..30_000u32 {
+            stage.play(&[0xB1, 7, u8::try_from(value % 128).unwrap()], Mark::Live);
+        }
+        let lines = stage.picture(80, 24);
+        assert!(
+            lines[3].contains("29,987 skipped, too fast to show"),
+            "{}",
+            lines[3]
+        );
+    }
+
+    #[test]
+    fn help_lies_over_it_and_goes_with_any_key() {
+        let mut stage = playing();
+        stage.keys("?");
+        let lines = stage.picture(80, 24);
+        assert!(
+            lines
+                .iter()
+                .any(|line| line.contains("help: any key closes it"))
+        );
+        for (words, means) in WORDS {
+            assert!(lines.iter().any(|line| line.contains(words)), "{words}");
+            assert!(lines.iter().any(|line| line.contains(means)), "{means}");
+        }
+        stage.keys("x");
+        assert!(!stage.shows("any key closes"));
+    }
+
+    #[test]
+    fn names_of_others_keep_to_their_columns() {
+        let mut stage = Stage::new();
+        for (key, name) in [
+            ("a", "舞台鍵盤の名前はとても長い"),
+            ("b", "Zalgo\u{301}\u{302}\u{303}\u{304}\u{305}o"),
+            ("c", "\u{1b}[2J\u{1b}]0;x\u{7}\n\u{202e}evil"),
+            ("d", "👩\u{200D}👩\u{200D}👧 family"),
+            ("e", ""),
+        ] {
+            stage.connect(key, name);
+            for look in [true, false] {
+                stage.look.unicode = look;
+                let lines = stage.picture(80, 24);
+                for line in &lines {
+                    assert!(line.width() <= 80, "{line}");
+                    assert!(!line.chars().any(char::is_control), "{line:?}");
+                }
+                let column = |line: &str| line.find("connected").map(|at| line[..at].width());
+                assert_eq!(column(&lines[2]), Some(33), "{lines:#?}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_size_is_too_small_or_too_large() {
+        for keys in ["", "r", "?", "/ch1", " k", "/zzz\n"] {
+            let mut stage = playing();
+            for number in 0..30 {
+                stage.connect(&format!("k{number}"), "Somebody");
+            }
+            stage.keys(keys);
+            for width in [1, 2, 19, 20, 21, 40, 64, 79, 80, 200, 500] {
+                for height in [1, 2, 5, 6, 7, 8, 12, 14, 24, 50, 200] {
+                    stage.picture(width, height);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn more_sessions_than_fit_are_counted_and_reached() {
+        let mut stage = Stage::new();
+        for number in 0..300 {
+            stage.connect(&format!("k{number:03}"), &format!("Peer {number}"));
+        }
+        assert!(stage.shows("297 more below, 0 above"));
+        assert!(stage.shows("Peer 0 ") && !stage.shows("Peer 5 "));
+        stage.keys("]]]]]");
+        assert!(stage.shows("Peer 5 ") && stage.shows("5 above"));
+    }
+
+    #[test]
+    fn without_colours_there_are_none_and_without_unicode_only_ascii() {
+        let mut stage = playing();
+        stage.look = Look {
+            colour: false,
+            unicode: false,
+        };
+        for keys in ["", "r", "?"] {
+            stage.keys(keys);
+            let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+            terminal
+                .draw(|frame| draw(frame, &stage.model, &mut stage.screen, NOW, stage.look))
+                .unwrap();
+            for cell in terminal.backend().buffer().content() {
+                assert_eq!((cell.fg, cell.bg), (Color::Reset, Color::Reset));
+                assert!(cell.symbol().is_ascii(), "{}", cell.symbol());
+            }
+        }
+    }
+}

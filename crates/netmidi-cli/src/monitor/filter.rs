@@ -11,20 +11,14 @@ use super::told::{Mark, Short};
 pub(crate) const WORDS: &[(&str, &str)] = &[
     ("ch1  ch2-4  ch10,16", "channels, 1 to 16"),
     (
-        "note cc program bend pressure",
-        "kinds; also note_on, note_off, control_change, ...",
+        "note note_on cc program bend",
+        "kinds, also in mido's words",
     ),
-    (
-        "sysex clock system",
-        "system exclusive, timing clock, all that has no channel",
-    ),
+    ("sysex clock system", "kinds without a channel"),
     ("C4  F#2-C5", "notes by name; C4 is note 60"),
-    (
-        "note=60  control=7",
-        "values as the list shows them (channel=0 is ch1)",
-    ),
-    ("piano  @cc", "peers with that in the name; @ before a kind"),
-    ("repaired  event", "repaired ones; what sessions did"),
+    ("note=60  control=7", "values as listed; channel=0 is ch1"),
+    ("piano  @note", "part of a name; @ if it is a kind"),
+    ("repaired  event", "what was repaired; sessions"),
     ("!clock", "not that"),
 ];
 
