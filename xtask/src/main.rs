@@ -18,6 +18,7 @@ mod lint;
 mod list;
 mod manifest;
 mod mido;
+mod monitor;
 mod music;
 mod netns;
 mod nostd;
@@ -26,7 +27,9 @@ mod relay;
 mod socket_ports;
 mod sounding;
 mod stage;
+mod svg;
 mod test;
+mod tmux;
 mod tshark;
 mod veth;
 
@@ -40,7 +43,7 @@ The checks of the netmidi workspace.
 
 Usage: cargo xtask [--strict] COMMAND
 
-  ci                    all of the below except bench; what a merge needs
+  ci                    all of the below except bench and screenshot; what a merge needs
   lint                  formatting, clippy, rustdoc, licences and sources (cargo-deny)
   arrows                which crate may use which
   nostd                 the core crates in a no_std static library
@@ -56,6 +59,8 @@ Usage: cargo xtask [--strict] COMMAND
   relay [SEED]          the two examples with a bad network between them
   veth [SEED]           the two examples as two hosts whose interfaces and addresses change
   discovery             avahi and we find each other, and play by name, in network namespaces
+  monitor               netmidi monitor on a terminal of 80 by 24, in tmux
+  screenshot            the pictures of docs/monitor.md anew; not part of ci
   fuzz [TARGET] [SECS]  one fuzz target or all, 20 seconds each unless told otherwise
   bench [NAME]          one criterion bench or all
 
@@ -109,6 +114,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
             all.push(relay(interop::new_seed()));
             all.push(veth(interop::new_seed()));
             all.push(discovery());
+            all.push(monitor());
             all
         }
         ["lint"] => {
@@ -126,6 +132,8 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["tshark"] => vec![tshark(interop::new_seed())],
         ["tshark", seed] => vec![tshark(number(seed)?)],
         ["discovery"] => vec![discovery()],
+        ["monitor"] => vec![monitor()],
+        ["screenshot"] => vec![Stage::new("screenshot", monitor::screenshot)],
         ["interop"] => interop(interop::new_seed()),
         ["interop", seed] => interop(number(seed)?),
         ["mido"] => vec![mido(interop::new_seed())],
@@ -212,6 +220,10 @@ fn discovery() -> Stage {
     Stage::new("discovery", discovery::check)
 }
 
+fn monitor() -> Stage {
+    Stage::new("monitor", monitor::check)
+}
+
 /// `fuzz`, `fuzz SECS`, `fuzz TARGET` or `fuzz TARGET SECS`.
 fn fuzz(args: &[&str]) -> Result<Stage, Usage> {
     let all = fuzz::targets().map_err(usage)?;
@@ -281,6 +293,8 @@ mod tests {
             &["test", "x"],
             &["fuzz", "x"],
             &["discovery", "x"],
+            &["monitor", "x"],
+            &["screenshot", "x"],
             &["interop", "x"],
             &["mido", "x"],
             &["bridge", "x"],
