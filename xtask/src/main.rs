@@ -19,6 +19,7 @@ mod lint;
 mod list;
 mod manifest;
 mod mido;
+mod monitor;
 mod music;
 mod netns;
 mod nostd;
@@ -27,7 +28,9 @@ mod relay;
 mod socket_ports;
 mod sounding;
 mod stage;
+mod svg;
 mod test;
+mod tmux;
 mod tshark;
 mod veth;
 
@@ -41,7 +44,7 @@ The checks of the netmidi workspace.
 
 Usage: cargo xtask [--strict] COMMAND
 
-  ci                    all of the below except bench; what a merge needs
+  ci                    all of the below except bench and screenshot; what a merge needs
   lint                  formatting, clippy, rustdoc, licences and sources (cargo-deny)
   arrows                which crate may use which
   nostd                 the core crates in a no_std static library
@@ -59,6 +62,8 @@ Usage: cargo xtask [--strict] COMMAND
   dist                  a release of the command-line tool in target/dist: static binary, manual
                         pages, completions
   discovery             avahi and we find each other, and play by name, in network namespaces
+  monitor               netmidi monitor on a terminal of 80 by 24, in tmux
+  screenshot            the pictures of docs/monitor.md anew; not part of ci
   fuzz [TARGET] [SECS]  one fuzz target or all, 20 seconds each unless told otherwise
   bench [NAME]          one criterion bench or all
 
@@ -113,6 +118,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
             all.push(veth(interop::new_seed()));
             all.push(discovery());
             all.push(dist());
+            all.push(monitor());
             all
         }
         ["lint"] => {
@@ -131,6 +137,8 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["tshark", seed] => vec![tshark(number(seed)?)],
         ["discovery"] => vec![discovery()],
         ["dist"] => vec![dist()],
+        ["monitor"] => vec![monitor()],
+        ["screenshot"] => vec![Stage::new("screenshot", monitor::screenshot)],
         ["interop"] => interop(interop::new_seed()),
         ["interop", seed] => interop(number(seed)?),
         ["mido"] => vec![mido(interop::new_seed())],
@@ -221,6 +229,10 @@ fn discovery() -> Stage {
     Stage::new("discovery", discovery::check)
 }
 
+fn monitor() -> Stage {
+    Stage::new("monitor", monitor::check)
+}
+
 /// `fuzz`, `fuzz SECS`, `fuzz TARGET` or `fuzz TARGET SECS`.
 fn fuzz(args: &[&str]) -> Result<Stage, Usage> {
     let all = fuzz::targets().map_err(usage)?;
@@ -290,6 +302,8 @@ mod tests {
             &["test", "x"],
             &["fuzz", "x"],
             &["discovery", "x"],
+            &["monitor", "x"],
+            &["screenshot", "x"],
             &["interop", "x"],
             &["mido", "x"],
             &["bridge", "x"],

@@ -80,6 +80,11 @@ impl Console {
         })
     }
 
+    /// Where times count from.
+    pub(crate) const fn started(&self) -> Instant {
+        self.started
+    }
+
     /// From now on for programs.
     pub(crate) const fn json(mut self, json: bool) -> Self {
         self.json = json;
