@@ -270,18 +270,12 @@ impl Printer {
 
     fn problem(&self, line: &mut String, problem: &Problem) -> fmt::Result {
         let (style, end) = self.style(AnsiColor::Red.on_default().bold());
-        let layer = match problem.layer() {
-            "journal" => "journal ",
-            _ => "",
-        };
-        let offset = problem.offset;
         match problem.kind {
             Kind::Packet(error) => write!(line, "  {style}malformed: {error}{end}"),
             Kind::Journal(error) => {
-                write!(
-                    line,
-                    "  {style}malformed {layer}at byte {offset}: {error}{end}"
-                )
+                let start = problem.offset.saturating_sub(error.offset());
+                let begins = format_args!("malformed journal, which begins at byte {start}");
+                write!(line, "  {style}{begins}: {error}{end}")
             }
         }
     }
