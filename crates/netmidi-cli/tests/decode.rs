@@ -103,7 +103,10 @@ fn every_vector_is_decoded_as_expected() {
     let all: Vec<_> = FILES.into_iter().flat_map(vectors).collect();
     assert_eq!(all.len(), 197);
     let lines: Vec<_> = all.iter().map(|it| to_hex(&it.octets)).collect();
-    let output = decode(&["--json", "--hex", "-"], (lines.join("\n") + "\n").as_bytes());
+    let output = decode(
+        &["--json", "--hex", "-"],
+        (lines.join("\n") + "\n").as_bytes(),
+    );
     assert!(output.status.success() && output.stderr.is_empty());
     let objects = objects(&output);
     assert_eq!(objects.len(), all.len());
@@ -132,18 +135,19 @@ fn every_vector_is_decoded_alike_from_a_capture() {
         assert_eq!(object["time"], 1_700_000_000.000_5);
         assert_eq!(object["from"], "192.0.2.7:5005");
         assert_eq!(object["to"], "192.0.2.9:5005");
-        assert_eq!(without_offset(packet(object)), vector.expect, "{}", vector.name);
+        assert_eq!(
+            without_offset(packet(object)),
+            vector.expect,
+            "{}",
+            vector.name
+        );
     }
 }
 
 #[test]
 fn each_line_of_hex_gives_one_object() {
-    let input = "8061 0007 0000 03E8 0bad f00d 03 90 3c 64\r\n\n90 3g\n903\n806100070000\n# no\n\xff\n\
-                 ffff";
-    let mut input = input.as_bytes().to_vec();
-    let y = input.iter().position(|it| *it == 0xC3).unwrap();
-    input.remove(y);
-    let output = decode(&["--json", "--hex", "-"], &input);
+    let input = b"8061 0007 0000 03E8 0bad f00d 03 90 3c 64\r\n\n90 3g\n903\n806100070000\n# no\n\xff\nffff";
+    let output = decode(&["--json", "--hex", "-"], input);
     assert!(output.status.success());
     let objects = objects(&output);
     assert_eq!(objects.len(), 8);
@@ -153,7 +157,12 @@ fn each_line_of_hex_gives_one_object() {
         json!({ "error": { "layer": "rtp", "code": "truncated-header", "offset": 0 } })
     );
     for index in [2, 3, 5, 6] {
-        assert_eq!(objects[index]["error"]["code"], "bad-hex", "line {}", index + 1);
+        assert_eq!(
+            objects[index]["error"]["code"],
+            "bad-hex",
+            "line {}",
+            index + 1
+        );
     }
     assert_eq!(objects[4]["error"]["offset"], 6);
     assert_eq!(objects[7]["error"]["layer"], "applemidi");
@@ -185,7 +194,10 @@ fn hex_lines_and_live_captures_are_answered_at_once() {
     let mut file = CaptureFile::new(PCAP, Framing::Ethernet);
     file.datagram(&datagram(5004, "ffff494e000000020000000100000002"));
     for (args, input) in [
-        (&["--hex", "--json", "-"][..], b"ffff494e000000020000000100000002\n".to_vec()),
+        (
+            &["--hex", "--json", "-"][..],
+            b"ffff494e000000020000000100000002\n".to_vec(),
+        ),
         (&["--json"][..], file.into_octets()),
     ] {
         let mut child = netmidi(args)
@@ -211,19 +223,30 @@ fn hex_lines_and_live_captures_are_answered_at_once() {
 fn what_cannot_be_read_is_told_with_exit_code_1() {
     for (name, octets, hint) in [
         ("empty.pcap", &b""[..], "it is empty"),
-        ("text.pcap", b"root:x:0:0:root:/root:/bin/bash\n", "give a pcap"),
+        (
+            "text.pcap",
+            b"root:x:0:0:root:/root:/bin/bash\n",
+            "give a pcap",
+        ),
         ("packed.pcap.gz", &[0x1F, 0x8B, 8, 0], "unpack it first"),
     ] {
         let path = file(name, octets);
         let output = decode(&[&path], b"");
         assert_eq!(output.status.code(), Some(1), "{name}");
         let stderr = text(&output.stderr);
-        assert!(stderr.contains(hint) && stderr.lines().count() == 1, "{stderr}");
+        assert!(
+            stderr.contains(hint) && stderr.lines().count() == 1,
+            "{stderr}"
+        );
     }
     let output = decode(&["no such file"], b"");
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).starts_with("netmidi: cannot read no such file: "));
-    for usage in [&["--only", "noise"][..], &["--peer", "somebody"], &["--port", "0"]] {
+    for usage in [
+        &["--only", "noise"][..],
+        &["--peer", "somebody"],
+        &["--port", "0"],
+    ] {
         assert_eq!(decode(usage, b"").status.code(), Some(2), "{usage:?}");
     }
 }
@@ -231,7 +254,13 @@ fn what_cannot_be_read_is_told_with_exit_code_1() {
 #[test]
 fn a_cut_file_is_read_as_far_as_it_goes() {
     let datagrams = sessions(3, 200);
-    for container in [PCAP, Container::PcapNg { big_endian: true, nanos: true }] {
+    for container in [
+        PCAP,
+        Container::PcapNg {
+            big_endian: true,
+            nanos: true,
+        },
+    ] {
         let mut capture = CaptureFile::new(container, Framing::Raw);
         datagrams.iter().for_each(|it| capture.datagram(it));
         let last = *capture.starts().last().unwrap();
@@ -323,7 +352,10 @@ fn foreign_traffic_changes_nothing() {
     for (index, it) in datagrams.iter().enumerate() {
         alone.datagram(it);
         mixed.datagram(it);
-        mixed.datagram(&datagram(9000 + index as u16, foreign[index % foreign.len()]));
+        mixed.datagram(&datagram(
+            9000 + index as u16,
+            foreign[index % foreign.len()],
+        ));
         mixed.frame(0, it.at, &[0xFF; 64], 64);
     }
     let read = |capture: CaptureFile| {
@@ -331,14 +363,10 @@ fn foreign_traffic_changes_nothing() {
         assert!(output.status.success());
         objects(&output)
     };
-    let is_session = |it: &Value| it["from"] != "192.0.2.7:9001";
-    let mixed: Vec<_> = read(mixed).into_iter().filter(is_session).map(packet).collect();
+    let mixed: Vec<_> = read(mixed).into_iter().map(packet).collect();
     let alone: Vec<_> = read(alone).into_iter().map(packet).collect();
-    // What begins as an invitation of AppleMIDI is one, though cut.
-    let cut = mixed.iter().filter(|it| it.get("error").is_some()).count();
-    assert_eq!(cut, 59);
-    let whole: Vec<_> = mixed.into_iter().filter(|it| it.get("error").is_none()).collect();
-    assert_eq!(whole, alone);
+    assert_eq!(alone.len(), datagrams.len());
+    assert_eq!(mixed, alone);
 }
 
 #[test]
@@ -349,8 +377,13 @@ fn packets_in_pieces_are_put_together() {
             long.from = "[2001:db8::7]:5005".parse().unwrap();
             long.to = "[2001:db8::9]:5005".parse().unwrap();
         }
-        let list: Vec<u8> = [0xF0].into_iter().chain([0x55; 3_000]).chain([0xF7]).collect();
-        long.payload.extend([0x80 | (list.len() >> 8) as u8, list.len() as u8]);
+        let list: Vec<u8> = [0xF0]
+            .into_iter()
+            .chain([0x55; 3_000])
+            .chain([0xF7])
+            .collect();
+        long.payload
+            .extend([0x80 | (list.len() >> 8) as u8, list.len() as u8]);
         long.payload.extend(&list);
         let mut capture = CaptureFile::new(PCAP, Framing::Ethernet);
         capture.fragments(&long, 1_480, &[0, 1, 2]);
@@ -373,7 +406,10 @@ fn octets_that_the_capture_left_out_are_told() {
     let whole = datagram(5005, "806100070000 03e8 0badf00d 03903c64");
     capture.cut_datagram(&whole, 14 + 20 + 8 + 14);
     let octets = capture.into_octets();
-    let output = decode(&["--json", "--port", "5004", "--no-diagnosis", "-"], &octets);
+    let output = decode(
+        &["--json", "--port", "5004", "--no-diagnosis", "-"],
+        &octets,
+    );
     let objects = objects(&output);
     assert_eq!(objects[0]["missing"], 2);
     assert_eq!(objects[0]["error"]["code"], "list-overrun");
@@ -402,7 +438,10 @@ fn ports_and_all_udp_find_what_no_session_announces() {
     capture.datagram(&datagram(53, "000100002112a442"));
     let octets = capture.into_octets();
     let count = |args: &[&str]| {
-        let output = decode(&[args, &["--json", "--no-diagnosis", "-"]].concat(), &octets);
+        let output = decode(
+            &[args, &["--json", "--no-diagnosis", "-"]].concat(),
+            &octets,
+        );
         objects(&output).len()
     };
     assert_eq!(count(&[]), 0);
@@ -418,7 +457,10 @@ fn filters_choose_packets() {
     sessions(9, 400).iter().for_each(|it| capture.datagram(it));
     let octets = capture.into_octets();
     let all = |args: &[&str]| {
-        let output = decode(&[args, &["--json", "--no-diagnosis", "-"]].concat(), &octets);
+        let output = decode(
+            &[args, &["--json", "--no-diagnosis", "-"]].concat(),
+            &octets,
+        );
         assert!(output.status.success());
         objects(&output)
     };
@@ -440,8 +482,14 @@ fn filters_choose_packets() {
 #[test]
 fn lines_for_people_are_aligned_and_complete() {
     let mut capture = CaptureFile::new(PCAP, Framing::Ethernet);
-    capture.datagram(&datagram(5004, "ffff494e0000000200000001000000025374616765 00"));
-    let mut rtp = datagram(5005, "8061000700000 3e8 0badf00d 43903c64 200001 000708 81f0 3ce4");
+    capture.datagram(&datagram(
+        5004,
+        "ffff494e0000000200000001000000025374616765 00",
+    ));
+    let mut rtp = datagram(
+        5005,
+        "8061000700000 3e8 0badf00d 43903c64 200001 000708 81f0 3ce4",
+    );
     rtp.at += Duration::from_millis(1_500);
     capture.datagram(&rtp);
     rtp.payload[3] = 10;
@@ -475,7 +523,9 @@ fn lines_for_people_are_aligned_and_complete() {
 #[test]
 fn a_reader_that_leaves_is_no_failure() {
     let mut capture = CaptureFile::new(PCAP, Framing::Ethernet);
-    sessions(11, 20_000).iter().for_each(|it| capture.datagram(it));
+    sessions(11, 20_000)
+        .iter()
+        .for_each(|it| capture.datagram(it));
     let path = file("long.pcap", &capture.into_octets());
     let mut child = netmidi(&["--verbose", &path])
         .stdout(Stdio::piped())

@@ -16,6 +16,8 @@ mod packet;
 mod print;
 mod print_verbose;
 mod problem;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
@@ -104,7 +106,8 @@ impl Decode {
         };
         let colour = !self.json
             && anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
-        let mut printer = Printer::new(form, filter, !self.hex, colour);
+        let to = Box::new(io::stdout());
+        let mut printer = Printer::new(to, form, filter, !self.hex, colour);
         let input = self.open()?;
         if self.hex {
             return self.hex(input, &mut printer);
@@ -239,7 +242,6 @@ fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> 
 }
 
 /// Going through a capture.
-#[derive(Debug)]
 struct Run {
     finder: Finder,
     fragments: Fragments,
