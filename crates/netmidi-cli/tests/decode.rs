@@ -299,6 +299,11 @@ fn what_comes_behind_a_damage_is_read() {
     }
 }
 
+fn all_kinds() -> impl Iterator<Item = (Container, Framing)> {
+    let framings = |container| Framing::ALL.into_iter().map(move |it| (container, it));
+    Container::ALL.into_iter().flat_map(framings)
+}
+
 #[test]
 fn every_kind_of_file_and_link_gives_the_same() {
     let mut datagrams = sessions(5, 300);
@@ -317,7 +322,7 @@ fn every_kind_of_file_and_link_gives_the_same() {
                 }
             }
         }
-        for (container, framing) in Container::ALL.into_iter().zip(Framing::ALL) {
+        for (container, framing) in all_kinds() {
             let mut capture = CaptureFile::new(container, framing);
             datagrams.iter().for_each(|it| capture.datagram(it));
             let octets = capture.into_octets();
@@ -536,4 +541,36 @@ fn a_reader_that_leaves_is_no_failure() {
     child.stdout.take().unwrap().read_exact(&mut some).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty());
+}
+
+/// Ctrl-C ends a live capture and not what is to be said about it.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_the_input() {
+    let mut file = CaptureFile::new(PCAP, Framing::Ethernet);
+    file.datagram(&datagram(5004, "ffff494e000000020000000100000002"));
+    let mut child = netmidi(&["-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&file.into_octets()).unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    assert!(line.contains("invitation"), "{line}");
+    let kill = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(kill.unwrap().success());
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    assert!(
+        rest.ends_with("1 frames: 1 session packets, 0 RTP packets, 0 others\n"),
+        "{rest}"
+    );
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    drop(stdin);
 }

@@ -12,6 +12,7 @@ mod flow;
 mod fragments;
 mod hex;
 mod link;
+mod live;
 mod packet;
 mod print;
 mod print_verbose;
@@ -35,6 +36,7 @@ use self::filter::{Filter, Peer, What};
 use self::flow::Finder;
 use self::fragments::Fragments;
 use self::link::{Content, Link, Udp};
+use self::live::Live;
 use self::packet::{Captured, Reading};
 use self::print::{Form, Printer};
 
@@ -108,7 +110,7 @@ impl Decode {
             && anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
         let to = Box::new(io::stdout());
         let mut printer = Printer::new(to, form, filter, !self.hex, colour);
-        let input = self.open()?;
+        let input = Live::new(self.open()?)?;
         if self.hex {
             return self.hex(input, &mut printer);
         }
@@ -138,14 +140,14 @@ impl Decode {
         }
     }
 
-    fn open(&self) -> Result<Box<dyn Read>, Failure> {
+    fn open(&self) -> Result<Box<dyn Read + Send>, Failure> {
         let Some(path) = self.path() else {
             if self.file.is_none() && io::stdin().is_terminal() {
                 return Err(Failure::usage(
                     "nothing to decode; name a capture file, or give one on standard input",
                 ));
             }
-            return Ok(Box::new(io::stdin().lock()));
+            return Ok(Box::new(io::stdin()));
         };
         match File::open(path) {
             Ok(file) if !path.is_dir() => Ok(Box::new(file)),
