@@ -9,6 +9,7 @@ mod capture;
 mod child;
 mod converge;
 mod crowd;
+mod decode;
 mod discovery;
 mod dist;
 mod features;
@@ -53,6 +54,7 @@ Usage: cargo xtask [--strict] COMMAND
   crowd                 a MIDI-over-TCP server with 1,000 clients, two of which fail
   converge [SCRIPTS]    that loss leaves no trace, with 10,000 scripts of 1,000 messages
   tshark [SEED]         tshark on 10,000 packets with journals of random sessions
+  decode [SEED]         `netmidi decode` and tshark on 100,000 packets of random sessions
   interop [SEED]        npm rtpmidi and pymidi with examples/server and examples/client, and
                         tshark on captures of both
   mido [SEED]           Python's mido with the examples of netmidi-tcp, both ways round
@@ -108,6 +110,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
             all.extend([nostd(), features(), test(), crowd()]);
             all.push(converge(converge::CI_SCRIPTS));
             all.push(tshark(interop::new_seed()));
+            all.push(decode(interop::new_seed()));
             all.push(Stage::new("fuzz", || {
                 fuzz::check(&fuzz::targets()?, fuzz::CI_SECONDS)
             }));
@@ -135,6 +138,8 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["converge", scripts] => vec![converge(number(scripts)?)],
         ["tshark"] => vec![tshark(interop::new_seed())],
         ["tshark", seed] => vec![tshark(number(seed)?)],
+        ["decode"] => vec![decode(interop::new_seed())],
+        ["decode", seed] => vec![decode(number(seed)?)],
         ["discovery"] => vec![discovery()],
         ["dist"] => vec![dist()],
         ["monitor"] => vec![monitor()],
@@ -190,6 +195,10 @@ fn converge(scripts: u32) -> Stage {
 
 fn tshark(seed: u32) -> Stage {
     Stage::new("tshark", move || tshark::check(seed))
+}
+
+fn decode(seed: u32) -> Stage {
+    Stage::new("decode", move || decode::check(seed))
 }
 
 fn interop(seed: u32) -> Vec<Stage> {
@@ -311,6 +320,7 @@ mod tests {
             &["veth", "x"],
             &["converge", "x"],
             &["tshark", "x"],
+            &["decode", "x"],
         ] {
             assert!(stages(wrong).is_err(), "{wrong:?}");
         }
