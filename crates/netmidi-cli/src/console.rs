@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use serde_json::Value;
 use tokio::sync::Notify;
 use tracing_subscriber::EnvFilter;
 
@@ -42,6 +43,8 @@ pub(crate) struct Console {
     /// Objects for programs, one a line, instead of text for people.
     json: bool,
     quiet: bool,
+    /// Standard output belongs to somebody else: what is for people goes to standard error.
+    aside: bool,
     /// `time_us` counts from here.
     started: Instant,
     /// Comes true when nobody reads any more.
@@ -70,6 +73,7 @@ impl Console {
         }
         Ok(Self {
             json: false,
+            aside: false,
             quiet: args.quiet,
             started,
             gone: None,
@@ -80,6 +84,45 @@ impl Console {
     pub(crate) const fn json(mut self, json: bool) -> Self {
         self.json = json;
         self
+    }
+
+    /// Standard output is used for something else, from now on.
+    pub(crate) const fn aside(mut self) -> Self {
+        self.aside = true;
+        self
+    }
+
+    /// Tells what happened at one of several bridges, or the only one.
+    pub(crate) fn tell_of(&self, bridge: Option<&str>, event: &Event) -> Result<(), Failure> {
+        match event {
+            Event::Warning { message } => self.note(&prefixed(bridge, message)),
+            Event::Error { message } => complain(&prefixed(bridge, message)),
+            Event::Midi { .. } if !self.json && (self.aside || self.quiet) => return Ok(()),
+            _ => {}
+        }
+        if self.json {
+            let object = event.to_json(self.started).map_err(io::Error::from)?;
+            write_json(marked(object, bridge)?)
+        } else if let Some(line) = event.to_line(self.quiet) {
+            self.line(&prefixed(bridge, &line))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Something that is no event of a place: for programs, and for people.
+    pub(crate) fn say(&self, value: &Value, line: &str) -> Result<(), Failure> {
+        match self.json {
+            true => self.object(value),
+            false => self.heading(line),
+        }
+    }
+
+    /// Something went wrong: on standard error, and for programs.
+    pub(crate) fn complain(&self, bridge: Option<&str>, sentence: &str) {
+        let message = sentence.to_owned();
+        // Who has gone is noticed with the next event.
+        let _ = self.tell_of(bridge, &Event::Error { message });
     }
 
     /// Tells what happened, on standard output, at once; warnings and errors on standard error, and
@@ -102,6 +145,10 @@ impl Console {
     /// A line for people on standard output, at once. Its colours are taken out where they are not
     /// wanted.
     pub(crate) fn line(&self, line: &str) -> Result<(), Failure> {
+        if self.aside {
+            let _ = writeln!(anstream::stderr(), "{line}");
+            return Ok(());
+        }
         let mut out = anstream::stdout().lock();
         writeln!(out, "{line}")?;
         out.flush()?;
@@ -135,6 +182,18 @@ impl Console {
     pub(crate) async fn reader_gone(&mut self) {
         self.gone.get_or_insert_with(watch_reader).notified().await;
     }
+}
+
+/// An object that tells which bridge it is of, with a field at its end.
+fn marked(mut object: Vec<u8>, bridge: Option<&str>) -> io::Result<Vec<u8>> {
+    if let Some(bridge) = bridge
+        && object.pop_if(|last| *last == b'}').is_some()
+    {
+        object.extend(b",\"bridge\":");
+        serde_json::to_writer(&mut object, bridge)?;
+        object.push(b'}');
+    }
+    Ok(object)
 }
 
 fn write_json(mut line: Vec<u8>) -> Result<(), Failure> {
@@ -178,4 +237,12 @@ fn watch_reader() -> Arc<Notify> {
 fn watch_reader() -> Arc<Notify> {
     let _ = File::open;
     Arc::new(Notify::new())
+}
+
+/// A sentence of one of several bridges.
+fn prefixed(bridge: Option<&str>, sentence: &str) -> String {
+    match bridge {
+        Some(bridge) => format!("{bridge}: {sentence}"),
+        None => sentence.to_owned(),
+    }
 }

@@ -6,12 +6,16 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+mod config;
 mod console;
 mod event;
 mod failure;
+mod filter;
 mod hub;
 mod place;
+mod plan;
 mod run;
+mod smf;
 mod stdin;
 mod stop;
 mod text;
@@ -53,6 +57,8 @@ enum Command {
     #[command(subcommand)]
     Tcp(commands::tcp::Tcp),
     Discover(commands::discover::Discover),
+    Bridge(Box<commands::bridge::Bridge>),
+    Ports(commands::ports::Ports),
     Completions(commands::completions::Completions),
     Decode(commands::decode::Decode),
     #[command(hide = true)]
@@ -70,6 +76,8 @@ fn main() -> ExitCode {
         Command::Connect(it) => block_on(it.run(console)),
         Command::Tcp(it) => block_on(it.run(console)),
         Command::Discover(it) => block_on(it.run(console)),
+        Command::Bridge(it) => block_on(it.run(console)),
+        Command::Ports(it) => it.run(),
         Command::Completions(it) => it.run(),
         Command::Decode(it) => it.run(&console),
         Command::Man(it) => it.run(),
