@@ -7,6 +7,7 @@ mod bench;
 mod bridge;
 mod capture;
 mod child;
+mod cli;
 mod converge;
 mod crowd;
 mod decode;
@@ -59,6 +60,8 @@ Usage: cargo xtask [--strict] COMMAND
                         tshark on captures of both
   mido [SEED]           Python's mido with the examples of netmidi-tcp, both ways round
   bridge [SEED]         npm rtpmidi and Python's mido play together over examples/bridge
+  cli [SEED]            the tool netmidi with npm rtpmidi, pymidi and mido, both ways round; and
+                        how it shows and finds sessions, in network namespaces
   relay [SEED]          the two examples with a bad network between them
   veth [SEED]           the two examples as two hosts whose interfaces and addresses change
   dist                  a release of the command-line tool in target/dist: static binary, manual
@@ -117,6 +120,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
             all.extend(interop(interop::new_seed()));
             all.push(mido(interop::new_seed()));
             all.push(bridge(interop::new_seed()));
+            all.extend(cli(interop::new_seed()));
             all.push(relay(interop::new_seed()));
             all.push(veth(interop::new_seed()));
             all.push(discovery());
@@ -150,6 +154,8 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["mido", seed] => vec![mido(number(seed)?)],
         ["bridge"] => vec![bridge(interop::new_seed())],
         ["bridge", seed] => vec![bridge(number(seed)?)],
+        ["cli"] => cli(interop::new_seed()),
+        ["cli", seed] => cli(number(seed)?),
         ["relay"] => vec![relay(interop::new_seed())],
         ["relay", seed] => vec![relay(number(seed)?)],
         ["veth"] => vec![veth(interop::new_seed())],
@@ -220,6 +226,15 @@ fn mido(seed: u32) -> Stage {
 
 fn bridge(seed: u32) -> Stage {
     Stage::new("bridge", move || bridge::check(seed))
+}
+
+fn cli(seed: u32) -> Vec<Stage> {
+    vec![
+        Stage::new("cli-npm", move || cli::check_npm(seed)),
+        Stage::new("cli-pymidi", move || cli::check_pymidi(seed)),
+        Stage::new("cli-mido", move || cli::check_mido(seed)),
+        Stage::new("cli-discovery", cli::check_discovery),
+    ]
 }
 
 fn relay(seed: u32) -> Stage {
@@ -316,6 +331,7 @@ mod tests {
             &["interop", "x"],
             &["mido", "x"],
             &["bridge", "x"],
+            &["cli", "x"],
             &["relay", "x"],
             &["veth", "x"],
             &["converge", "x"],

@@ -368,7 +368,7 @@ impl Event {
                 &tame(name),
                 "by this name others see it in the network",
             ),
-            Self::Trying { to, state } => line("inviting", STATE, &tame(to), tame(state)),
+            Self::Trying { to, state } => line("trying", STATE, &tame(to), tame(state)),
             Self::Connected { member } => {
                 let style = AnsiColor::Green.on_default().bold();
                 match &member.kind {
