@@ -592,9 +592,12 @@ impl Session {
             let key = what.describe(channel);
             let since_text = since_text.unwrap_or_else(|| " is on".to_owned());
             let text = if let Some(suspect) = suspect {
-                let lost = packets(suspect.packets.into());
+                let lost = match suspect.packets {
+                    0 => "what is missing".to_owned(),
+                    count => format!("the {} lost", packets(count.into())),
+                };
                 format!(
-                    "{key} of {who}{since_text} and was never let go: that was in the {lost} lost \
+                    "{key} of {who}{since_text} and was never let go: that was in {lost} \
                      before {}, which no journal repaired; send \"all notes off\"",
                     suspect.moment
                 )

@@ -18,8 +18,6 @@ use super::sequence::{Place, Sequence};
 pub(super) const MAX_LOSSES: usize = 32;
 /// Repairing messages that are told of one loss.
 const MAX_TOLD: usize = 4;
-/// The longest system exclusive message that is put together, in octets.
-const MAX_SYSEX: usize = 64 * 1024;
 
 /// A message that a receiver of the stream plays.
 #[derive(Clone, Copy, Debug)]
@@ -185,8 +183,6 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new(ssrc: Ssrc, side: usize) -> Self {
-        let mut config = RepairerConfig::default();
-        config.max_sysex = MAX_SYSEX;
         Self {
             ssrc,
             side,
@@ -203,7 +199,7 @@ impl Stream {
             jitter: Jitter::default(),
             watch: JournalWatch::default(),
             sequence: Sequence::default(),
-            repairer: Repairer::new(config),
+            repairer: Repairer::new(RepairerConfig::default()),
             sounding: Sounding::new(),
             since: BTreeMap::new(),
             unread: false,
@@ -413,7 +409,7 @@ impl Stream {
         if let Some(acknowledged) = self.watch.acknowledged()
             && around.whole
             && !journal.is_empty()
-            && ahead <= 0
+            && ahead < 0
             && checkpoint.distance_from(acknowledged) > 1
             && seq.distance_from(acknowledged) < 512
         {
@@ -576,7 +572,7 @@ impl Stream {
     fn suspect(&mut self, moment: Moment, seq: SeqNum) {
         let (first, packets) = match self.losses.last() {
             Some(loss) if self.beyond.0 == 0 && loss.next == seq => (loss.first, loss.packets),
-            _ => (SeqNum(seq.0.wrapping_sub(1)), 1),
+            _ => (seq, 0),
         };
         for down in self.down() {
             if let Some((_, suspect)) = self.since.get_mut(&(down.channel.index(), down.what)) {

@@ -51,7 +51,7 @@ fn nothing_is_broken_before() {
 #[test]
 fn packets_that_cannot_be_read() {
     breaks(
-        |octets| octets[12] |= 0x0F,
+        |octets| octets[12] |= 0x8F,
         "\"Piano\" broke a rule in frame # at #.# s: packet # cannot be read: MIDI list at byte # claims \
          # octets, # are left (RFC # §#)",
     );
@@ -195,13 +195,15 @@ fn renumbered(change: impl Fn(u16, usize) -> u16) -> Capture {
 
 #[test]
 fn numbers_that_jump() {
-    let mut capture = renumbered(|seq, _| seq.wrapping_add(10_000));
-    capture.retain(|it| !is_rtp(it) || it.from == piano(5005));
-    expect(
-        &capture,
-        &[
-            "\"Piano\" broke a rule in frame # at #.# s: its sequence numbers jump from # to # (RFC # §#.#)",
-        ],
+    let capture = renumbered(|seq, _| seq.wrapping_add(10_000));
+    let found = masked(&capture);
+    assert!(
+        found.contains(
+            &"\"Piano\" broke a rule in frame # at #.# s: its sequence numbers jump from # to # (RFC # \
+              §#.#)"
+                .to_owned()
+        ),
+        "{found:?}"
     );
     let capture = renumbered(|seq, _| seq.wrapping_sub(40));
     let found = masked(&capture);
