@@ -44,7 +44,6 @@ pub(super) struct Known {
 pub(super) struct Whole {
     pub(super) everybody: Vec<Known>,
     pub(super) latest: Option<Duration>,
-    pub(super) last_frame: u64,
 }
 
 /// How a session came to its end.
@@ -80,7 +79,7 @@ impl Session {
         self.tell_invitations(whole, &mut findings);
         self.tell_identities(whole, &mut findings);
         self.tell_end(&end, &mut findings);
-        self.tell_clock(&end, whole, &mut findings);
+        self.tell_clock(&end, &mut findings);
         for stream in &self.streams {
             self.tell_losses(stream, &mut findings);
             self.tell_order(stream, &mut findings);
@@ -416,7 +415,7 @@ impl Session {
         }
     }
 
-    fn tell_clock(&self, end: &End, whole: &Whole, findings: &mut Vec<Finding>) {
+    fn tell_clock(&self, end: &End, findings: &mut Vec<Finding>) {
         let Some(up) = self.up else { return };
         if self.clock.last.is_none() {
             let passed = self.last.since(&up).unwrap_or_default();
@@ -515,7 +514,6 @@ impl Session {
             );
             findings.push(Finding::new(Kind::ClockStopped, Some(from), text));
         }
-        let _ = whole;
     }
 
     // Streams.

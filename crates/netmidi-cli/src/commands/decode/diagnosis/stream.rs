@@ -107,7 +107,7 @@ pub(super) enum Key {
 /// Packets that were lost and not repaired.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Suspect {
-    pub(super) first: SeqNum,
+    /// How many; 0 where nobody knows.
     pub(super) packets: u16,
     pub(super) moment: Moment,
 }
@@ -570,17 +570,13 @@ impl Stream {
 
     /// What is down now may have been let go in packets that were lost for good.
     fn suspect(&mut self, moment: Moment, seq: SeqNum) {
-        let (first, packets) = match self.losses.last() {
-            Some(loss) if self.beyond.0 == 0 && loss.next == seq => (loss.first, loss.packets),
-            _ => (seq, 0),
+        let packets = match self.losses.last() {
+            Some(loss) if self.beyond.0 == 0 && loss.next == seq => loss.packets,
+            _ => 0,
         };
         for down in self.down() {
             if let Some((_, suspect)) = self.since.get_mut(&(down.channel.index(), down.what)) {
-                suspect.get_or_insert(Suspect {
-                    first,
-                    packets,
-                    moment,
-                });
+                suspect.get_or_insert(Suspect { packets, moment });
             }
         }
     }

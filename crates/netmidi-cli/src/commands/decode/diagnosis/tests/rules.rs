@@ -177,15 +177,13 @@ fn renumbered(change: impl Fn(u16, usize) -> u16) -> Capture {
     let from = played(&capture)[5];
     capture.retain(|it| !is_control(it, "RS"));
     let from = from.min(capture.len() - 1);
-    let mut count = 0;
-    for it in capture
-        .iter_mut()
-        .skip(from)
+    let packets = capture.iter_mut().skip(from);
+    for (count, it) in packets
         .filter(|it| is_rtp(it) && it.from == piano(5005))
+        .enumerate()
     {
         let seq = u16::from_be_bytes([it.octets[2], it.octets[3]]);
         it.octets[2..4].copy_from_slice(&change(seq, count).to_be_bytes());
-        count += 1;
     }
     for it in &mut capture {
         it.octets = strip(&it.octets, None);
