@@ -80,6 +80,16 @@ impl Console {
         })
     }
 
+    /// One that says nothing.
+    #[cfg(test)]
+    pub(crate) fn silent() -> Self {
+        Self {
+            json: false,
+            quiet: true,
+            started: Instant::now(),
+        }
+    }
+
     /// From now on for programs.
     pub(crate) const fn json(mut self, json: bool) -> Self {
         self.json = json;
