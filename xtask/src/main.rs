@@ -15,8 +15,10 @@ mod features;
 mod fuzz;
 mod interop;
 mod inviting;
+mod jack;
 mod lint;
 mod list;
+mod local_ports;
 mod manifest;
 mod mido;
 mod music;
@@ -54,6 +56,8 @@ Usage: cargo xtask [--strict] COMMAND
                         tshark on captures of both
   mido [SEED]           Python's mido with the examples of netmidi-tcp, both ways round
   bridge [SEED]         npm rtpmidi and Python's mido play together over examples/bridge
+  jack                  ports of this computer: JACK with its dummy driver, bridged over RTP-MIDI and
+                        back to JACK; ALSA's sequencer where there is one
   relay [SEED]          the two examples with a bad network between them
   veth [SEED]           the two examples as two hosts whose interfaces and addresses change
   dist                  a release of the command-line tool in target/dist: static binary, manual
@@ -109,6 +113,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
             all.extend(interop(interop::new_seed()));
             all.push(mido(interop::new_seed()));
             all.push(bridge(interop::new_seed()));
+            all.push(jack());
             all.push(relay(interop::new_seed()));
             all.push(veth(interop::new_seed()));
             all.push(discovery());
@@ -137,6 +142,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["mido", seed] => vec![mido(number(seed)?)],
         ["bridge"] => vec![bridge(interop::new_seed())],
         ["bridge", seed] => vec![bridge(number(seed)?)],
+        ["jack"] => vec![jack()],
         ["relay"] => vec![relay(interop::new_seed())],
         ["relay", seed] => vec![relay(number(seed)?)],
         ["veth"] => vec![veth(interop::new_seed())],
@@ -203,6 +209,10 @@ fn mido(seed: u32) -> Stage {
 
 fn bridge(seed: u32) -> Stage {
     Stage::new("bridge", move || bridge::check(seed))
+}
+
+fn jack() -> Stage {
+    Stage::new("jack", jack::check)
 }
 
 fn relay(seed: u32) -> Stage {
@@ -293,6 +303,7 @@ mod tests {
             &["interop", "x"],
             &["mido", "x"],
             &["bridge", "x"],
+            &["jack", "x"],
             &["relay", "x"],
             &["veth", "x"],
             &["converge", "x"],
