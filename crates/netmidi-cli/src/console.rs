@@ -87,6 +87,10 @@ impl Console {
 
     /// Tells what happened at one of several bridges, or the only one.
     pub(crate) fn tell_of(&self, bridge: Option<&str>, event: &Event) -> Result<(), Failure> {
+        if let Event::Error { message } = event {
+            self.complain(bridge, message);
+            return Ok(());
+        }
         if self.json {
             let mut value = event.to_json(self.started);
             if let Some(object) = value.as_object_mut() {
@@ -98,7 +102,6 @@ impl Console {
             return Ok(());
         }
         match event {
-            Event::Error { message } => self.complain(bridge, message),
             Event::Warning { message } => {
                 if !self.quiet {
                     self.complain(bridge, message);

@@ -168,6 +168,8 @@ pub(crate) enum Event {
         repaired: u32,
         covered: bool,
     },
+    /// Standard input has ended; what stands there was played.
+    EndOfInput,
     Disconnected {
         member: Arc<Member>,
         reason: Reason,
@@ -245,6 +247,7 @@ impl Event {
                 "lost": lost,
                 "repaired": repaired,
             }),
+            Self::EndOfInput => Value::Null,
             Self::Disconnected {
                 member,
                 reason,
@@ -312,6 +315,7 @@ impl Event {
                     member.name()
                 )
             }
+            Self::EndOfInput => "the end of standard input".to_owned(),
             Self::Disconnected { member, detail, .. } => {
                 format!("{:<20} disconnected: {detail}", member.name())
             }

@@ -495,7 +495,11 @@ fn wrong_usage_is_told_in_a_sentence() {
             &["bridge", "tcp:h:1", "tcp:h:2", "--one-way", "--together"],
             "cannot be used with",
         ),
-        (&["bridge", "--check", "tcp:h:1", "tcp:h:2"], "--config"),
+        (
+            &["bridge", "--check", "tcp:h:1", "tcp:h:2"],
+            "cannot be used with",
+        ),
+        (&["bridge", "--check"], "write --config FILE.toml --check"),
     ] {
         let output = once(args);
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
