@@ -15,6 +15,7 @@ mod hub;
 mod place;
 mod plan;
 mod run;
+mod smf;
 mod stdin;
 mod stop;
 mod text;

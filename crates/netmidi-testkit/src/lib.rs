@@ -41,7 +41,7 @@ pub use journals::{
 };
 pub use link::{Bursts, Link, LinkQuality};
 pub use music::{Played, faders, piano};
-pub use net::{HostId, Kind, Net, Rebound, Sleep, Tally};
+pub use net::{HostId, Kind, Net, Passed, Rebound, Sleep, Tally};
 pub use packets::{TimedMessage, pack, rewrite, unpack};
 pub use pair::{Pair, SentPacket, Side, Traffic};
 pub use peer::{ScriptedPeer, Sent, events, transmits};
