@@ -102,8 +102,8 @@ impl System {
         Program::start_fed(name, &mut self.netmidi(args), Read::Stdout, &log)
     }
 
-    /// Waits until both directions of a port are listed.
-    fn wait_for_port(&self, name: &str) -> Verdict {
+    /// Waits until both directions of a port are listed; with no name, until anything can be.
+    fn wait_for_port(&self, name: Option<&str>) -> Verdict {
         let end = Instant::now() + SOON;
         loop {
             let output = self
@@ -112,12 +112,16 @@ impl System {
                 .output()
                 .map_err(|error| format!("netmidi ports: {error}"))?;
             let listed = String::from_utf8_lossy(&output.stdout).into_owned();
-            let ports = listed.lines().filter(|line| line.contains(name));
-            if output.status.success() && ports.count() == 2 {
+            let there = name.is_none_or(|name| {
+                let ports = listed.lines().filter(|line| line.contains(name));
+                ports.count() == 2
+            });
+            if output.status.success() && there {
                 return Ok(());
             }
             if Instant::now() > end {
                 let told = String::from_utf8_lossy(&output.stderr).into_owned();
+                let name = name.unwrap_or("of any name");
                 return Err(format!("no port `{name}` within {SOON:?}: {listed}{told}").into());
             }
             sleep(Duration::from_millis(100));
@@ -131,13 +135,14 @@ impl System {
             format!("rtp-listen:127.0.0.1:{control}"),
             format!("rtp:127.0.0.1:{control}"),
         );
+        self.wait_for_port(None)?;
         let mut left = self.player("left", "virtual:stage-left")?;
-        self.wait_for_port("stage-left")?;
+        self.wait_for_port(Some("stage-left"))?;
         let (mut far, _far_feed) = self.start(
             "far-bridge",
             &["bridge", "--json", &invite, "virtual:stage-right"],
         )?;
-        self.wait_for_port("stage-right")?;
+        self.wait_for_port(Some("stage-right"))?;
         let mut right = self.player("right", "port:stage-right")?;
         let (mut near, _near_feed) = self.start(
             "near-bridge",

@@ -213,7 +213,9 @@ impl Tape {
         let octets = made.as_file().metadata().map_or(0, |it| it.len());
         let named = match self.force {
             true => made.persist(&self.path).map_err(|error| error.error),
-            false => made.persist_noclobber(&self.path).map_err(|error| error.error),
+            false => made
+                .persist_noclobber(&self.path)
+                .map_err(|error| error.error),
         };
         named.map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => format!(

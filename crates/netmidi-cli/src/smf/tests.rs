@@ -16,8 +16,8 @@ use proptest::prelude::*;
 
 use super::song::{Song, Timed};
 use super::tape::{Form, Tape};
-use crate::filter::Filter;
 use super::{LEAD, Player, Recorder, Selection, Taken, Ticks};
+use crate::filter::Filter;
 
 fn buf(octets: &[u8]) -> MessageBuf {
     Message::parse(octets).unwrap().to_buf()
@@ -145,11 +145,14 @@ fn record_and_play(seed: u64, bpm: f64, form: Form) {
         worst = worst.max(found.at.abs_diff(at));
     }
     assert!(
-        rest.iter().all(|it| it.at >= now - begin + start - Duration::from_millis(1)),
+        rest.iter()
+            .all(|it| it.at >= now - begin + start - Duration::from_millis(1)),
         "nothing but what lets go at the end"
     );
     let mut sounding = Sounding::new();
-    played.iter().for_each(|it| sounding.observe(&it.message.as_message()));
+    played
+        .iter()
+        .for_each(|it| sounding.observe(&it.message.as_message()));
     assert!(sounding.is_silent());
     let limit = if bpm < 31.0 { 251 } else { 76 };
     assert!(worst <= Duration::from_micros(limit), "{worst:?} at {bpm}");
@@ -222,9 +225,7 @@ fn file(format: Format, timing: Timing, plans: &[Plan]) -> Vec<u8> {
                     },
                 },
                 Step::SysEx(_) => TrackEventKind::SysEx(data),
-                Step::Tempo(micros) => {
-                    TrackEventKind::Meta(MetaMessage::Tempo(u24::new(*micros)))
-                }
+                Step::Tempo(micros) => TrackEventKind::Meta(MetaMessage::Tempo(u24::new(*micros))),
                 Step::Name => TrackEventKind::Meta(MetaMessage::TrackName(b"a name")),
             };
             let delta = u28::new(*delta);
@@ -375,7 +376,11 @@ proptest! {
 #[test]
 fn formats_are_read_as_they_sound() {
     let plans = [
-        vec![(0, Step::Tempo(1_000_000)), (96, Step::Note(0, 60, 1)), (96, Step::Name)],
+        vec![
+            (0, Step::Tempo(1_000_000)),
+            (96, Step::Note(0, 60, 1)),
+            (96, Step::Name),
+        ],
         vec![(48, Step::Note(1, 61, 1))],
     ];
     let timing = Timing::Metrical(u15::new(96));
@@ -446,15 +451,23 @@ fn damages_are_told_with_their_place() {
     bad[27] = 0xF4;
     assert_eq!(
         told(&bad),
-        ["at octet 26 (track 1): an event cannot be read (standard midi files cannot contain system common events)"]
+        [
+            "at octet 26 (track 1): an event cannot be read (standard midi files cannot contain system common events)"
+        ]
     );
     let endless = track(&[0, 0x90, 60, 100]);
-    assert_eq!(told(&endless), ["at octet 26 (track 1): the track has no end"]);
+    assert_eq!(
+        told(&endless),
+        ["at octet 26 (track 1): the track has no end"]
+    );
     assert!(told(b"RIFF")[0].contains("no Standard MIDI File"));
     assert!(told(b"#!/bin/sh")[0].starts_with("at octet 0: this is no Standard MIDI File"));
     let mut missing = whole;
     missing[11] = 2;
-    assert_eq!(told(&missing), ["at octet 34: the file ends after 1 of 2 tracks"]);
+    assert_eq!(
+        told(&missing),
+        ["at octet 34: the file ends after 1 of 2 tracks"]
+    );
 }
 
 fn song_of(steps: Plan) -> Arc<Song> {
@@ -464,7 +477,9 @@ fn song_of(steps: Plan) -> Arc<Song> {
 
 /// What was played, as milliseconds and octets.
 fn shown(played: &[Timed]) -> Vec<(u128, Vec<u8>)> {
-    let shown = played.iter().map(|it| (it.at.as_millis(), it.message.to_vec()));
+    let shown = played
+        .iter()
+        .map(|it| (it.at.as_millis(), it.message.to_vec()));
     shown.collect()
 }
 
@@ -523,7 +538,9 @@ fn a_part_begins_as_if_all_before_had_been_played() {
 fn who_joins_in_the_middle_hears_the_right_sound_and_the_notes_to_come() {
     let body: Vec<u8> = [
         &[0, 0xB0, 0, 1, 0, 0xB0, 32, 2, 0, 0xC0, 5][..],
-        &[0, 0xB0, 101, 0, 0, 0xB0, 100, 0, 0, 0xB0, 6, 12, 0, 0xB0, 7, 90],
+        &[
+            0, 0xB0, 101, 0, 0, 0xB0, 100, 0, 0, 0xB0, 6, 12, 0, 0xB0, 7, 90,
+        ],
         &[0, 0xE0, 0, 80, 0, 0xD0, 3, 0, 0x90, 60, 1],
         // A quarter, half a second.
         &[0x60, 0x90, 61, 1, 0x10, 0x90, 62, 1, 0x60, 0xFF, 0x2F, 0],
@@ -536,7 +553,10 @@ fn who_joins_in_the_middle_hears_the_right_sound_and_the_notes_to_come() {
     while player.poll_ahead(now).is_some() {}
     while player.poll_due(now).is_some() {}
     let (state, ahead) = player.join();
-    let state: Vec<Vec<u8>> = state.iter().map(|it| it.to_octets()[..it.encoded_len()].to_vec()).collect();
+    let state: Vec<Vec<u8>> = state
+        .iter()
+        .map(|it| it.to_octets()[..it.encoded_len()].to_vec())
+        .collect();
     let expected: [&[u8]; 9] = [
         &[0xB0, 0, 1],
         &[0xB0, 32, 2],
@@ -549,11 +569,17 @@ fn who_joins_in_the_middle_hears_the_right_sound_and_the_notes_to_come() {
         &[0xE0, 0, 80],
     ];
     // The parameter stays selected as it is.
-    let without_selection: Vec<Vec<u8>> = state.iter().enumerate()
-        .filter(|(at, _)| !(6..8).contains(at)).map(|it| it.1.clone()).collect();
+    let without_selection: Vec<Vec<u8>> = state
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| !(6..8).contains(at))
+        .map(|it| it.1.clone())
+        .collect();
     assert_eq!(without_selection, expected);
     assert_eq!(state[6..8], [[0xB0, 101, 0], [0xB0, 100, 0]]);
-    let ahead: Vec<_> = ahead.map(|it| (it.at.as_millis(), it.message.to_vec())).collect();
+    let ahead: Vec<_> = ahead
+        .map(|it| (it.at.as_millis(), it.message.to_vec()))
+        .collect();
     assert_eq!(ahead, [(500, vec![0x90, 61, 1])]);
 }
 
@@ -562,7 +588,9 @@ fn bars_are_counted_through_changes_of_metre_and_tempo() {
     let body: Vec<u8> = [
         // 3/4 from the beginning; after two bars 6/8 at 60.
         &[0, 0xFF, 0x58, 4, 3, 2, 24, 8][..],
-        &[0x84, 0x40, 0xFF, 0x58, 4, 6, 3, 36, 8, 0, 0xFF, 0x51, 3, 0x0F, 0x42, 0x40],
+        &[
+            0x84, 0x40, 0xFF, 0x58, 4, 6, 3, 36, 8, 0, 0xFF, 0x51, 3, 0x0F, 0x42, 0x40,
+        ],
         &[0x86, 0x00, 0xFF, 0x2F, 0],
     ]
     .concat();
@@ -570,7 +598,11 @@ fn bars_are_counted_through_changes_of_metre_and_tempo() {
     assert_eq!(song.damages, []);
     let spot = |millis| {
         let spot = song.spot(Duration::from_millis(millis)).unwrap();
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is small")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is small"
+        )]
         let bpm = spot.bpm.round() as u32;
         (spot.bar, spot.beat, bpm)
     };
@@ -593,17 +625,37 @@ fn a_recording_is_safe_from_others_and_from_itself() {
     assert!(second.contains("take.mid.part is there"), "{second}");
     std::fs::write(&path, b"somebody else's").unwrap();
     let refused = tape.finish(Form::Tracks, &[], Duration::ZERO).unwrap_err();
-    assert!(refused.contains("has appeared in the meantime"), "{refused}");
+    assert!(
+        refused.contains("has appeared in the meantime"),
+        "{refused}"
+    );
     assert_eq!(std::fs::read(&path).unwrap(), b"somebody else's");
     let part = folder.path().join("take.mid.part");
-    assert_eq!(Song::read(&std::fs::read(&part).unwrap()).unwrap().damages, []);
+    assert_eq!(
+        Song::read(&std::fs::read(&part).unwrap()).unwrap().damages,
+        []
+    );
     std::fs::remove_file(part).unwrap();
-    assert!(Tape::create(&path, ticks, false).unwrap_err().contains("--force"));
+    assert!(
+        Tape::create(&path, ticks, false)
+            .unwrap_err()
+            .contains("--force")
+    );
     let tape = Tape::create(&path, ticks, true).unwrap();
     tape.finish(Form::Tracks, &[], Duration::ZERO).unwrap();
-    assert_eq!(Song::read(&std::fs::read(&path).unwrap()).unwrap().tracks.len(), 1);
+    assert_eq!(
+        Song::read(&std::fs::read(&path).unwrap())
+            .unwrap()
+            .tracks
+            .len(),
+        1
+    );
     let nowhere = folder.path().join("no/where.mid");
-    assert!(Tape::create(&nowhere, ticks, false).unwrap_err().contains("cannot write"));
+    assert!(
+        Tape::create(&nowhere, ticks, false)
+            .unwrap_err()
+            .contains("cannot write")
+    );
 }
 
 #[test]
@@ -619,7 +671,8 @@ fn a_pause_may_be_longer_than_an_event_can_say() {
     recorder.end(days);
     let names = ["Nobody".to_owned()];
     tape.write(recorder.pieces(), &names).unwrap();
-    tape.finish(Form::Tracks, &names, recorder.length()).unwrap();
+    tape.finish(Form::Tracks, &names, recorder.length())
+        .unwrap();
     let song = Song::read(&std::fs::read(&path).unwrap()).unwrap();
     assert_eq!(song.messages.len(), 1);
     assert!(song.messages[0].at.abs_diff(days) < Duration::from_micros(100));
@@ -638,7 +691,10 @@ fn sources_get_tracks_and_those_who_return_their_own() {
     recorder.joined(3, "Piano");
     recorder.take(3, Duration::from_secs(1), &note);
     recorder.take(2, Duration::from_secs(1), &note);
-    assert_eq!(recorder.tracks().collect::<Vec<_>>(), [("Piano", 2), ("Piano", 1)]);
+    assert_eq!(
+        recorder.tracks().collect::<Vec<_>>(),
+        [("Piano", 2), ("Piano", 1)]
+    );
     for source in 10..1000 {
         recorder.joined(source, &source.to_string());
     }
