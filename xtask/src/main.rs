@@ -9,7 +9,9 @@ mod capture;
 mod child;
 mod converge;
 mod crowd;
+mod decode;
 mod discovery;
+mod dist;
 mod features;
 mod fuzz;
 mod interop;
@@ -52,12 +54,15 @@ Usage: cargo xtask [--strict] COMMAND
   crowd                 a MIDI-over-TCP server with 1,000 clients, two of which fail
   converge [SCRIPTS]    that loss leaves no trace, with 10,000 scripts of 1,000 messages
   tshark [SEED]         tshark on 10,000 packets with journals of random sessions
+  decode [SEED]         `netmidi decode` and tshark on 100,000 packets of random sessions
   interop [SEED]        npm rtpmidi and pymidi with examples/server and examples/client, and
                         tshark on captures of both
   mido [SEED]           Python's mido with the examples of netmidi-tcp, both ways round
   bridge [SEED]         npm rtpmidi and Python's mido play together over examples/bridge
   relay [SEED]          the two examples with a bad network between them
   veth [SEED]           the two examples as two hosts whose interfaces and addresses change
+  dist                  a release of the command-line tool in target/dist: static binary, manual
+                        pages, completions
   discovery             avahi and we find each other, and play by name, in network namespaces
   monitor               netmidi monitor on a terminal of 80 by 24, in tmux
   screenshot            the pictures of docs/monitor.md anew; not part of ci
@@ -105,6 +110,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
             all.extend([nostd(), features(), test(), crowd()]);
             all.push(converge(converge::CI_SCRIPTS));
             all.push(tshark(interop::new_seed()));
+            all.push(decode(interop::new_seed()));
             all.push(Stage::new("fuzz", || {
                 fuzz::check(&fuzz::targets()?, fuzz::CI_SECONDS)
             }));
@@ -114,6 +120,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
             all.push(relay(interop::new_seed()));
             all.push(veth(interop::new_seed()));
             all.push(discovery());
+            all.push(dist());
             all.push(monitor());
             all
         }
@@ -131,7 +138,10 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["converge", scripts] => vec![converge(number(scripts)?)],
         ["tshark"] => vec![tshark(interop::new_seed())],
         ["tshark", seed] => vec![tshark(number(seed)?)],
+        ["decode"] => vec![decode(interop::new_seed())],
+        ["decode", seed] => vec![decode(number(seed)?)],
         ["discovery"] => vec![discovery()],
+        ["dist"] => vec![dist()],
         ["monitor"] => vec![monitor()],
         ["screenshot"] => vec![Stage::new("screenshot", monitor::screenshot)],
         ["interop"] => interop(interop::new_seed()),
@@ -187,6 +197,10 @@ fn tshark(seed: u32) -> Stage {
     Stage::new("tshark", move || tshark::check(seed))
 }
 
+fn decode(seed: u32) -> Stage {
+    Stage::new("decode", move || decode::check(seed))
+}
+
 fn interop(seed: u32) -> Vec<Stage> {
     vec![
         Stage::new("interop", move || interop::check(seed)),
@@ -214,6 +228,10 @@ fn relay(seed: u32) -> Stage {
 
 fn veth(seed: u32) -> Stage {
     Stage::new("veth", move || veth::check(seed))
+}
+
+fn dist() -> Stage {
+    Stage::new("dist", dist::check)
 }
 
 fn discovery() -> Stage {
@@ -302,6 +320,7 @@ mod tests {
             &["veth", "x"],
             &["converge", "x"],
             &["tshark", "x"],
+            &["decode", "x"],
         ] {
             assert!(stages(wrong).is_err(), "{wrong:?}");
         }

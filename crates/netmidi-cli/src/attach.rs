@@ -135,7 +135,7 @@ impl Attach {
         let mut state = lock(&open.shared.state);
         state.remember(event);
         if !state.watchers.is_empty() {
-            state.tell(&event.to_json(open.shared.started));
+            state.push(&event_line(event, open.shared.started));
         }
     }
 
@@ -217,11 +217,11 @@ impl State {
     }
 
     fn tell(&mut self, value: &Value) {
-        if value.is_null() {
-            return;
-        }
-        let line = line(value);
-        self.watchers.retain(|watcher| watcher.push(&line));
+        self.push(&line(value));
+    }
+
+    fn push(&mut self, line: &[u8]) {
+        self.watchers.retain(|watcher| watcher.push(line));
     }
 
     /// What one who comes is told first.
@@ -229,14 +229,21 @@ impl State {
         let since = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let mut lines = line(&json!({ "event": "attached", "time_us": since }));
         for event in self.listening.iter().chain(self.trying.values()) {
-            lines.extend(line(&event.to_json(started)));
+            lines.extend(event_line(event, started));
         }
         for member in self.members.values() {
             let member = Arc::clone(member);
-            lines.extend(line(&Event::Connected { member }.to_json(started)));
+            lines.extend(event_line(&Event::Connected { member }, started));
         }
         lines
     }
+}
+
+fn event_line(event: &Event, started: Instant) -> Vec<u8> {
+    // Texts and numbers of our own making.
+    let mut line = event.to_json(started).unwrap_or_default();
+    line.push(b'\n');
+    line
 }
 
 fn line(value: &Value) -> Vec<u8> {

@@ -13,6 +13,7 @@ use netmidi::message::{Message, RealTime};
 use netmidi::{Router, Routing};
 
 use crate::event::{Event, Kind, Member, MemberId};
+use crate::filter::{Filter, Passed};
 use crate::place::Place;
 
 /// So many octets of a place that can wait may be on their way to RTP-MIDI peers before no more is
@@ -73,6 +74,8 @@ fn is_same(one: &Member, other: &Member) -> bool {
 pub(crate) struct HubStats {
     /// Messages that somebody else had played just before.
     pub(crate) returned: u64,
+    /// Those of them that were not passed on.
+    pub(crate) dropped: u64,
     /// Messages that somebody had no room for.
     pub(crate) not_sent: u64,
     /// F4, F5, F9, FD and active sensing, which are of one connection only.
@@ -95,6 +98,9 @@ pub(crate) struct Hub {
     turn: usize,
     /// Whether anybody hears anybody.
     passes: bool,
+    filter: Filter,
+    /// Whether that is dropped which comes back by somebody who plays almost nothing else.
+    breaks_circles: bool,
     stats: HubStats,
 }
 
@@ -108,11 +114,25 @@ impl Hub {
             members: BTreeMap::new(),
             router: Router::new(ways),
             memory: Memory::new(circles),
+            filter: Filter::default(),
+            breaks_circles: false,
             pending: VecDeque::new(),
             pay: None,
             turn: 0,
             stats: HubStats::default(),
         }
+    }
+
+    /// Passes on only what the filter lets through.
+    pub(crate) fn filter(mut self, filter: Filter) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// Breaks circles as soon as they are noticed.
+    pub(crate) const fn break_circles(mut self) -> Self {
+        self.breaks_circles = true;
+        self
     }
 
     /// What happens next, passed on already; none when nothing will happen any more.
@@ -156,6 +176,24 @@ impl Hub {
 
     /// Done when what was sent before has gone out to everybody.
     pub(crate) fn flush(&self) -> BoxFuture<'static, ()> {
+        self.at_all(Place::flush)
+    }
+
+    /// Done when what was sent before has left this process, TCP included: not for what others play,
+    /// because one who does not read would hold up itself.
+    pub(crate) fn drain(&self) -> BoxFuture<'static, ()> {
+        self.at_all(Place::drain)
+    }
+
+    /// Done when all have told that they have what was sent before, which some never do.
+    pub(crate) fn delivered(&self) -> BoxFuture<'static, ()> {
+        self.at_all(Place::delivered)
+    }
+
+    fn at_all(
+        &self,
+        what: impl Fn(&Place, &[Arc<Member>]) -> BoxFuture<'static, ()>,
+    ) -> BoxFuture<'static, ()> {
         let members: Vec<Vec<Arc<Member>>> = (0..self.places.len())
             .map(|place| {
                 self.members
@@ -165,9 +203,9 @@ impl Hub {
                     .collect()
             })
             .collect();
-        let flushes = self.places.iter().zip(&members);
-        let flushes = flushes.filter_map(|(place, members)| Some(place.as_ref()?.flush(members)));
-        join_all(flushes.collect::<Vec<_>>()).map(|_| ()).boxed()
+        let all = self.places.iter().zip(&members);
+        let all = all.filter_map(|(place, members)| Some(what(place.as_ref()?, members)));
+        join_all(all.collect::<Vec<_>>()).map(|_| ()).boxed()
     }
 
     /// Begins to end: what is held is let go, what was sent goes out, peers are told. The events go on
@@ -177,6 +215,9 @@ impl Hub {
         for id in ids {
             self.let_go(id);
         }
+        // What comes from now on goes nowhere: nothing would end it.
+        self.passes = false;
+        self.behind.fill_with(Default::default);
         for place in self.places.iter_mut().flatten() {
             place.close();
         }
@@ -244,6 +285,15 @@ impl Hub {
     fn handle(&mut self, event: Event) -> Event {
         match &event {
             Event::Connected { member } => {
+                for (number, place) in self.places.iter_mut().enumerate() {
+                    let others = number != member.place
+                        || self.members.values().any(|it| it.place != number);
+                    if let Some(place) = place
+                        && others
+                    {
+                        place.begin();
+                    }
+                }
                 self.members.insert(member.id, Arc::clone(member));
                 self.router.joined(member.id, Arc::clone(member));
             }
@@ -280,13 +330,26 @@ impl Hub {
             self.stats.not_passed += 1;
             return;
         }
+        let message = match self.filter.apply(message) {
+            Passed::On(message) => message,
+            Passed::Nothing => return,
+            Passed::LetGo => {
+                self.let_go(from.id);
+                if let Some(member) = self.members.get(&from.id) {
+                    self.router.joined(from.id, Arc::clone(member));
+                }
+                return;
+            }
+        };
         let now = Instant::now();
         // What ends something that its player holds is his own.
         if !self.router.is_release(from.id, &message) {
             let verdict = self.memory.judge(from.id, &message, now);
             self.stats.returned += u64::from(verdict.returned);
+            let drop =
+                verdict.drop || (self.breaks_circles && verdict.returned && verdict.suspected);
             if verdict.circle {
-                let dropped = if verdict.drop { " and is dropped" } else { "" };
+                let dropped = if drop { " and is dropped" } else { "" };
                 self.pending.push_back(Event::Warning {
                     message: format!(
                         "almost all that {} plays was played by others just before{dropped}: there \
@@ -295,7 +358,8 @@ impl Hub {
                     ),
                 });
             }
-            if verdict.drop {
+            if drop {
+                self.stats.dropped += 1;
                 return;
             }
         }

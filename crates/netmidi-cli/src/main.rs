@@ -8,14 +8,18 @@
 #[cfg_attr(not(unix), path = "attach_none.rs")]
 mod attach;
 mod commands;
+mod config;
 mod console;
 mod event;
 mod failure;
+mod filter;
 mod hub;
 mod monitor;
 mod numbers;
 mod place;
+mod plan;
 mod run;
+mod smf;
 mod stdin;
 mod stop;
 mod text;
@@ -56,8 +60,12 @@ enum Command {
     Connect(commands::connect::Connect),
     #[command(subcommand)]
     Tcp(commands::tcp::Tcp),
+    Discover(commands::discover::Discover),
+    Bridge(Box<commands::bridge::Bridge>),
+    Ports(commands::ports::Ports),
     Monitor(commands::monitor::Monitor),
     Completions(commands::completions::Completions),
+    Decode(commands::decode::Decode),
     #[command(hide = true)]
     Man(commands::man::Man),
 }
@@ -72,8 +80,12 @@ fn main() -> ExitCode {
         Command::Serve(it) => block_on(it.run(console)),
         Command::Connect(it) => block_on(it.run(console)),
         Command::Tcp(it) => block_on(it.run(console)),
+        Command::Discover(it) => block_on(it.run(console)),
+        Command::Bridge(it) => block_on(it.run(console)),
+        Command::Ports(it) => it.run(),
         Command::Monitor(it) => block_on(it.run(console.started())),
         Command::Completions(it) => it.run(),
+        Command::Decode(it) => it.run(&console),
         Command::Man(it) => it.run(),
     };
     match done {

@@ -106,6 +106,8 @@ pub(crate) fn ask(hub: &Hub) -> BoxFuture<'static, Vec<Numbers>> {
             Place::Rtp(place) => handles.push(place.handle().clone()),
             Place::TcpServer(place) => known.extend(place.counters().map(tcp)),
             Place::TcpClient(place) => known.extend(place.counters().map(tcp)),
+            // Nothing is counted there.
+            Place::Local(_) | Place::Stdio(_) => {}
         }
     }
     async move {

@@ -10,6 +10,7 @@
     reason = "test support: a panic here is a failed test"
 )]
 
+mod capture;
 pub mod fuzz;
 mod generator;
 mod hex;
@@ -32,6 +33,7 @@ mod strip;
 mod trial;
 mod vectors;
 
+pub use capture::{CaptureFile, Container, Datagram, Framing, sessions};
 pub use generator::Stream;
 pub use hex::{from_hex, to_hex};
 pub use instrument::{Instrument, Marks, Tolerance};
@@ -41,7 +43,7 @@ pub use journals::{
 };
 pub use link::{Bursts, Link, LinkQuality};
 pub use music::{Played, faders, piano};
-pub use net::{HostId, Kind, Net, Rebound, Sleep, Tally};
+pub use net::{HostId, Kind, Net, Passed, Rebound, Sleep, Tally};
 pub use packets::{TimedMessage, pack, rewrite, unpack};
 pub use pair::{Pair, SentPacket, Side, Traffic};
 pub use peer::{ScriptedPeer, Sent, events, transmits};

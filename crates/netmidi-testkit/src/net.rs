@@ -205,6 +205,19 @@ struct Flight {
     octets: Vec<u8>,
 }
 
+/// A datagram that passed a host: sent by it, or arrived there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Passed {
+    /// When, by the clock of the network.
+    pub at: Time,
+    /// From where.
+    pub from: SocketAddr,
+    /// To where.
+    pub to: SocketAddr,
+    /// What.
+    pub octets: Vec<u8>,
+}
+
 /// Hosts, their sessions and what lies between them, in simulated time. The same seed and the same
 /// calls give the same course.
 ///
@@ -238,6 +251,8 @@ pub struct Net {
     dirty: Vec<HostId>,
     /// Whose session is timed, and how long it took up to now.
     watched: Option<(HostId, Duration)>,
+    /// Whose datagrams are kept, and those of them that were not taken yet.
+    tapped: Option<(HostId, Vec<Passed>)>,
     rounds: u32,
     trace: bool,
 }
@@ -269,6 +284,7 @@ impl Net {
             wakes: BTreeSet::new(),
             dirty: Vec::new(),
             watched: None,
+            tapped: None,
             rounds: 0,
             trace: std::env::var_os("NETMIDI_TRACE").is_some(),
         }
@@ -599,6 +615,18 @@ impl Net {
         self.watched.map_or(Duration::ZERO, |(_, spent)| spent)
     }
 
+    /// Keeps what passes a host from now on, as a capture there would: what it sends, and what
+    /// arrives. What others send and the network loses is not in it.
+    pub fn tap(&mut self, host: HostId) {
+        self.tapped = Some((host, Vec::new()));
+    }
+
+    /// Takes what has passed since the last call.
+    pub fn take_tapped(&mut self) -> Vec<Passed> {
+        let tapped = self.tapped.as_mut();
+        tapped.map_or_else(Vec::new, |(_, passed)| core::mem::take(passed))
+    }
+
     // Time.
 
     /// Now, in simulated time.
@@ -681,6 +709,7 @@ impl Net {
         if flight.by.is_some_and(|by| self.cut.contains(&(by, to))) {
             return;
         }
+        self.pass(to, flight.from, flight.to, &flight.octets);
         let (now, trace) = (self.local(to), self.trace);
         let watch = self.stopwatch(to);
         let at = self.now;
@@ -773,6 +802,7 @@ impl Net {
             mapping.known.insert(to.ip());
         }
         let from = self.source(host, port).unwrap();
+        self.pass(host, from, to, &octets);
         let there = self.addresses.get(&to.ip()).copied();
         if there.is_some_and(|there| self.cut.contains(&(host, there))) {
             return;
@@ -786,6 +816,21 @@ impl Net {
             octets,
         };
         self.wire.send(self.now, flight);
+    }
+
+    fn pass(&mut self, host: HostId, from: SocketAddr, to: SocketAddr, octets: &[u8]) {
+        let at = self.now;
+        if let Some((tapped, passed)) = &mut self.tapped
+            && *tapped == host
+        {
+            let octets = octets.to_vec();
+            passed.push(Passed {
+                at,
+                from,
+                to,
+                octets,
+            });
+        }
     }
 
     fn stopwatch(&self, host: HostId) -> Option<Instant> {

@@ -178,7 +178,7 @@ impl Told {
                 ours: matches!(&member.kind, Kind::Rtp(peer) if peer.role == Role::Initiator),
             },
             // All else says the same to programs.
-            event => return Self::of_json(&event.to_json(started)),
+            event => return Self::of_line(&event.to_json(started).ok()?).ok()?,
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use netmidi::PeerAddress;
@@ -18,16 +19,37 @@ pub(crate) enum Spec {
     Tcp(Address),
     /// `tcp-listen:[ADDR]:PORT`: clients for MIDI over TCP that connect here.
     TcpListen(ListenAddress),
+    /// `port:NAME`: ports of this computer with this in their names, read and written.
+    Port(String),
+    /// `virtual:NAME`: a port of our own, which programs of this computer connect to.
+    Virtual(String),
+    /// `file:PATH`, or a path that ends in `.mid`: a Standard MIDI File.
+    File(PathBuf),
+    /// `-`: standard input and output.
+    Stdio,
 }
 
 /// What places can be, for help texts and errors.
 pub(crate) const KINDS: &str = "rtp:HOST[:PORT], rtp:SESSION-NAME, rtp-listen:[ADDR:]PORT, \
-    tcp:HOST:PORT, tcp-listen:[ADDR:]PORT";
+    tcp:HOST:PORT, tcp-listen:[ADDR:]PORT, port:NAME, virtual:NAME, FILE.mid or - (standard input \
+    and output)";
 
 impl FromStr for Spec {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if text == "-" {
+            return Ok(Self::Stdio);
+        }
+        if text.split_once(':').is_none_or(|(kind, _)| !is_kind(kind)) && is_midi_file(text) {
+            return Ok(Self::File(text.into()));
+        }
+        let named = |what: &str, rest: &str| match rest.trim() {
+            "" => Err(format!(
+                "`{text}` names no port; write {what} with a part of its name, as `netmidi ports` shows it"
+            )),
+            name => Ok(name.to_owned()),
+        };
         let Some((kind, rest)) = text.split_once(':') else {
             return Err(format!("`{text}` is no place; write {KINDS}"));
         };
@@ -40,9 +62,33 @@ impl FromStr for Spec {
                 .parse()
                 .map(Self::TcpListen)
                 .map_err(|it| sentence(&it)),
+            "port" => named("port:NAME", rest).map(Self::Port),
+            "virtual" => named("virtual:NAME", rest).map(Self::Virtual),
+            "file" if rest.is_empty() => {
+                Err("`file:` names no file; write file:PATH.mid".to_owned())
+            }
+            "file" => Ok(Self::File(rest.into())),
             _ => Err(format!("`{kind}:` is no kind of place; write {KINDS}")),
         }
     }
+}
+
+fn is_kind(text: &str) -> bool {
+    [
+        "rtp",
+        "rtp-listen",
+        "tcp",
+        "tcp-listen",
+        "port",
+        "virtual",
+        "file",
+    ]
+    .contains(&text)
+}
+
+fn is_midi_file(text: &str) -> bool {
+    let extension = Path::new(text).extension();
+    extension.is_some_and(|it| it.eq_ignore_ascii_case("mid") || it.eq_ignore_ascii_case("midi"))
 }
 
 /// Where to listen for RTP-MIDI peers: a port alone is on every interface.
@@ -70,6 +116,10 @@ impl fmt::Display for Spec {
             Self::RtpListen(address) => write!(f, "rtp-listen:{address}"),
             Self::Tcp(address) => write!(f, "tcp:{address}"),
             Self::TcpListen(address) => write!(f, "tcp-listen:{address}"),
+            Self::Port(name) => write!(f, "port:{name}"),
+            Self::Virtual(name) => write!(f, "virtual:{name}"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Stdio => write!(f, "-"),
         }
     }
 }
@@ -87,6 +137,12 @@ mod tests {
             ("rtp-listen:5004", "rtp-listen:[::]:5004"),
             ("rtp-listen:127.0.0.1:0", "rtp-listen:127.0.0.1:0"),
             ("tcp:localhost:9080", "tcp:localhost:9080"),
+            ("port:Launchpad MIDI 1", "port:Launchpad MIDI 1"),
+            ("virtual:Stage", "virtual:Stage"),
+            ("song.mid", "file:song.mid"),
+            ("/a:b/Song.MIDI", "file:/a:b/Song.MIDI"),
+            ("file:song", "file:song"),
+            ("-", "-"),
         ] {
             assert_eq!(text.parse::<Spec>().unwrap().to_string(), shown, "{text}");
         }
@@ -103,6 +159,10 @@ mod tests {
             "rtp-listen:65535",
             "rtp-listen:host:5004",
             "tcp:x",
+            "port:",
+            "virtual: ",
+            "file:",
+            "song.txt",
         ] {
             let error = text.parse::<Spec>().unwrap_err();
             assert!(error.contains("write"), "{text}: {error}");
