@@ -152,7 +152,7 @@ fn check_sessions(place: &Path) -> Verdict {
 
     tmux.resize(40, 12)?;
     tmux.until("a smaller screen is used", |screen| {
-        screen.len() <= 12 && any(screen, "Piano") && any(screen, "value=77")
+        screen.len() <= 12 && any(screen, "Piano") && any(screen, "control_change")
     })?;
     tmux.resize(80, 24)?;
     tmux.shows("keys held below each")?;

@@ -839,8 +839,8 @@ mod tests {
         let text = stage.picture(80, 24).join("\n");
         assert!(text.contains("only: ch6") && text.contains("channel=5"));
         assert!(!text.contains("channel=0 "), "{text}");
-        stage.keys("/7\n");
-        assert!(stage.shows("nothing of what is kept"), "ch67 is none");
+        stage.keys("\u{1b}/pc\n");
+        assert!(stage.shows("nothing of what is kept"));
     }
 
     #[test]
