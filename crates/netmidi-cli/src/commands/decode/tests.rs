@@ -68,7 +68,7 @@ fn read(octets: &[u8], form: Form, seed: u64) -> (String, Result<Counts, Stop>) 
     let mut said = Vec::new();
     diagnosis.write_plain(&mut said).unwrap();
     diagnosis.write_json(&mut said).unwrap();
-    // Any damage can break rules in any number of sessions; said is a bounded amount of it.
+    // What is said of a damaged file is bounded, too.
     assert!(said.len() < 10 << 20, "{} octets of diagnosis", said.len());
     (text, done.map(|()| run.counts))
 }
