@@ -1,9 +1,14 @@
 //! What a command prints: for people, or for programs.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::Notify;
 use tracing_subscriber::EnvFilter;
 
 use crate::event::Event;
@@ -38,8 +43,12 @@ pub(crate) struct Console {
     /// Objects for programs, one a line, instead of text for people.
     json: bool,
     quiet: bool,
+    /// Standard output belongs to somebody else: what is for people goes to standard error.
+    aside: bool,
     /// `time_us` counts from here.
     started: Instant,
+    /// Comes true when nobody reads any more.
+    gone: Option<Arc<Notify>>,
 }
 
 impl Console {
@@ -64,8 +73,10 @@ impl Console {
         }
         Ok(Self {
             json: false,
+            aside: false,
             quiet: args.quiet,
             started,
+            gone: None,
         })
     }
 
@@ -85,43 +96,168 @@ impl Console {
         self
     }
 
-    /// Tells what happened, on standard output, at once.
-    pub(crate) fn tell(&self, event: &Event) -> Result<(), Failure> {
+    /// When the process began: times count from here.
+    pub(crate) const fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Standard output is used for something else, from now on.
+    pub(crate) const fn aside(mut self) -> Self {
+        self.aside = true;
+        self
+    }
+
+    /// Tells what happened at one of several bridges, or the only one.
+    pub(crate) fn tell_of(&self, bridge: Option<&str>, event: &Event) -> Result<(), Failure> {
+        match event {
+            Event::Warning { message } => self.note(&prefixed(bridge, message)),
+            Event::Error { message } => complain(&prefixed(bridge, message)),
+            Event::Midi { .. } if !self.json && (self.aside || self.quiet) => return Ok(()),
+            _ => {}
+        }
         if self.json {
-            let mut line =
-                serde_json::to_vec(&event.to_json(self.started)).map_err(io::Error::from)?;
-            if line == b"null" {
-                return Ok(());
-            }
-            line.push(b'\n');
-            let mut out = io::stdout().lock();
-            out.write_all(&line)?;
-            out.flush()?;
+            let object = event.to_json(self.started).map_err(io::Error::from)?;
+            write_json(marked(object, bridge)?)
+        } else if let Some(line) = event.to_line(self.quiet) {
+            self.line(&prefixed(bridge, &line))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Something that is no event of a place: for programs, and for people.
+    pub(crate) fn say(&self, value: &Value, line: &str) -> Result<(), Failure> {
+        match self.json {
+            true => self.object(value),
+            false => self.heading(line),
+        }
+    }
+
+    /// Something went wrong: on standard error, and for programs.
+    pub(crate) fn complain(&self, bridge: Option<&str>, sentence: &str) {
+        let message = sentence.to_owned();
+        // Who has gone is noticed with the next event.
+        let _ = self.tell_of(bridge, &Event::Error { message });
+    }
+
+    /// Tells what happened, on standard output, at once; warnings and errors on standard error, and
+    /// for programs on both.
+    pub(crate) fn tell(&self, event: &Event) -> Result<(), Failure> {
+        match event {
+            Event::Warning { message } => self.note(message),
+            Event::Error { message } => complain(message),
+            _ => {}
+        }
+        if self.json {
+            write_json(event.to_json(self.started).map_err(io::Error::from)?)
+        } else if let Some(line) = event.to_line(self.quiet) {
+            self.line(&line)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// A line for people on standard output, at once. Its colours are taken out where they are not
+    /// wanted.
+    pub(crate) fn line(&self, line: &str) -> Result<(), Failure> {
+        if self.aside {
+            let _ = writeln!(anstream::stderr(), "{line}");
             return Ok(());
         }
-        if let Some(line) = event.to_line(self.quiet) {
-            let mut out = anstream::stdout().lock();
-            writeln!(out, "{line}")?;
-            out.flush()?;
-        }
+        let mut out = anstream::stdout().lock();
+        writeln!(out, "{line}")?;
+        out.flush()?;
         Ok(())
+    }
+
+    /// What stands above lines for people.
+    pub(crate) fn heading(&self, line: &str) -> Result<(), Failure> {
+        match self.quiet {
+            true => Ok(()),
+            false => self.line(line),
+        }
+    }
+
+    /// An object for programs on standard output, at once.
+    pub(crate) fn object(&self, object: &impl Serialize) -> Result<(), Failure> {
+        write_json(serde_json::to_vec(object).map_err(io::Error::from)?)
     }
 
     /// Something worth knowing for a person who watches, on standard error.
     pub(crate) fn note(&self, sentence: &str) {
         if !self.quiet {
-            eprintln!("netmidi: {sentence}");
+            complain(sentence);
         }
     }
 
-    /// Something that went wrong and ends nothing, on standard error; for programs as an event, too.
-    pub(crate) fn trouble(&self, sentence: &str) -> Result<(), Failure> {
-        eprintln!("netmidi: {sentence}");
-        match self.json {
-            true => self.tell(&Event::Error {
-                message: sentence.to_owned(),
-            }),
-            false => Ok(()),
-        }
+    /// Waits until nobody reads standard output any more, if that can be noticed before something is
+    /// written: `netmidi serve | head -1` then ends, although nobody plays.
+    ///
+    /// Cancel safe.
+    pub(crate) async fn reader_gone(&mut self) {
+        self.gone.get_or_insert_with(watch_reader).notified().await;
+    }
+}
+
+/// An object that tells which bridge it is of, with a field at its end.
+fn marked(mut object: Vec<u8>, bridge: Option<&str>) -> io::Result<Vec<u8>> {
+    if let Some(bridge) = bridge
+        && object.pop_if(|last| *last == b'}').is_some()
+    {
+        object.extend(b",\"bridge\":");
+        serde_json::to_writer(&mut object, bridge)?;
+        object.push(b'}');
+    }
+    Ok(object)
+}
+
+fn write_json(mut line: Vec<u8>) -> Result<(), Failure> {
+    line.push(b'\n');
+    let mut out = io::stdout().lock();
+    out.write_all(&line)?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Writes a sentence to standard error. Nobody may read it any more: then it is not heard.
+fn complain(sentence: &str) {
+    let _ = writeln!(io::stderr(), "netmidi: {sentence}");
+}
+
+/// Notified when standard output is a pipe and its last reader has closed it.
+#[cfg(unix)]
+fn watch_reader() -> Arc<Notify> {
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::FileTypeExt;
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    let gone = Arc::new(Notify::new());
+    let out = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+    let Ok(out) = out else { return gone };
+    let is_pipe = out.metadata().is_ok_and(|it| it.file_type().is_fifo());
+    if is_pipe {
+        let told = Arc::clone(&gone);
+        // A thread that sleeps until then, and ends with the process.
+        std::thread::spawn(move || {
+            let mut watched = [PollFd::new(out.as_fd(), PollFlags::empty())];
+            while poll(&mut watched, PollTimeout::NONE) == Err(nix::errno::Errno::EINTR) {}
+            told.notify_one();
+        });
+    }
+    gone
+}
+
+#[cfg(not(unix))]
+fn watch_reader() -> Arc<Notify> {
+    let _ = File::open;
+    Arc::new(Notify::new())
+}
+
+/// A sentence of one of several bridges.
+fn prefixed(bridge: Option<&str>, sentence: &str) -> String {
+    match bridge {
+        Some(bridge) => format!("{bridge}: {sentence}"),
+        None => sentence.to_owned(),
     }
 }

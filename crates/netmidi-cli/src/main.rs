@@ -5,18 +5,32 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg_attr(not(unix), path = "attach_none.rs")]
+mod attach;
 mod commands;
+mod config;
 mod console;
 mod event;
 mod failure;
+mod filter;
+mod hub;
+mod monitor;
+mod numbers;
+mod place;
+mod plan;
+mod run;
+mod smf;
+mod stdin;
 mod stop;
 mod text;
 
+use std::future::Future;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use console::{Console, ConsoleArgs};
+use failure::Failure;
 
 /// MIDI over IP: RTP-MIDI (AppleMIDI) sessions, MIDI over TCP, captures explained.
 #[derive(Debug, Parser)]
@@ -42,6 +56,14 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(commands::serve::Serve),
+    Connect(commands::connect::Connect),
+    #[command(subcommand)]
+    Tcp(commands::tcp::Tcp),
+    Discover(commands::discover::Discover),
+    Bridge(Box<commands::bridge::Bridge>),
+    Ports(commands::ports::Ports),
+    Monitor(commands::monitor::Monitor),
     Completions(commands::completions::Completions),
     Decode(commands::decode::Decode),
     #[command(hide = true)]
@@ -55,6 +77,13 @@ fn main() -> ExitCode {
         Err(failure) => return failure.report(),
     };
     let done = match cli.command {
+        Command::Serve(it) => block_on(it.run(console)),
+        Command::Connect(it) => block_on(it.run(console)),
+        Command::Tcp(it) => block_on(it.run(console)),
+        Command::Discover(it) => block_on(it.run(console)),
+        Command::Bridge(it) => block_on(it.run(console)),
+        Command::Ports(it) => it.run(),
+        Command::Monitor(it) => block_on(it.run(console.started())),
         Command::Completions(it) => it.run(),
         Command::Decode(it) => it.run(&console),
         Command::Man(it) => it.run(),
@@ -63,6 +92,19 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// One thread is plenty, and the quickest: a message never has to wake another one.
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime =
+        runtime.map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?;
+    let done = runtime.block_on(command);
+    // A thread that waits for standard input does not hold us up.
+    runtime.shutdown_background();
+    done
 }
 
 #[cfg(test)]

@@ -224,6 +224,9 @@ pub struct Config {
     /// Whether the messages that silence what a participant left on (notes, pedals, pitch bend) are
     /// delivered when it leaves, marked [`Origin::Silence`](crate::Origin::Silence). Default on.
     pub silence_on_leave: bool,
+    /// Whether each completed clock exchange is told
+    /// ([`Event::Synchronised`](crate::Event::Synchronised)). Default off.
+    pub clock_events: bool,
 }
 
 impl Config {
@@ -268,6 +271,7 @@ impl Config {
             journal: JournalPolicy::default(),
             enhanced_controllers: false,
             silence_on_leave: true,
+            clock_events: false,
         }
     }
 

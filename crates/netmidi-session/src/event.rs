@@ -122,6 +122,16 @@ pub enum Event {
         /// Whether the recovery journal covered all of them. If not, notes were ended and pedals
         /// released to be safe, and other controllers may be wrong until they move again.
         covered: bool,
+        /// How many messages that put something right came right before. More may follow with later
+        /// packets, where a journal had no room for all.
+        repaired: u32,
+    },
+    /// A clock exchange with a participant was completed, begun by either side. Told only with
+    /// [`Config::clock_events`](crate::Config::clock_events), and while there is room for events.
+    /// [`Session::participant_clock`](crate::Session::participant_clock) tells what came of it.
+    Synchronised {
+        /// With whom.
+        participant: ParticipantId,
     },
     /// A participant is gone. No later event names it.
     Left {

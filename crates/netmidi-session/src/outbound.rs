@@ -109,6 +109,9 @@ pub(crate) struct Outbound {
     given_up: u32,
     /// Packets that may take system exclusive data unprotected.
     unprotected: u32,
+    /// Packets that ever went out, and those up to the last one that the peer has told to have.
+    packets: u64,
+    acknowledged: u64,
 }
 
 /// A wait for the bitrate limit.
@@ -182,7 +185,24 @@ impl Outbound {
             stalled_until: None,
             given_up: 0,
             unprotected: 0,
+            packets: 0,
+            acknowledged: 0,
         }
+    }
+
+    /// The peer tells that this packet has arrived, and what came before as far as it ever will.
+    pub(crate) fn acknowledge(&mut self, seq: SeqNum) {
+        let behind = self.seq.distance_from(seq);
+        // The packet before the next one is one behind; anything else was never sent.
+        let after = u64::try_from(behind).ok().and_then(|it| it.checked_sub(1));
+        if let Some(arrived) = after.and_then(|it| self.packets.checked_sub(it)) {
+            self.acknowledged = self.acknowledged.max(arrived);
+        }
+    }
+
+    /// Packets that ever went out, and those up to the last one that was acknowledged.
+    pub(crate) const fn packets(&self) -> (u64, u64) {
+        (self.packets, self.acknowledged)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -654,6 +674,7 @@ impl Outbound {
         };
         protection.sent(now, self.seq, Some(urgency));
         self.seq = self.seq.next();
+        self.packets += 1;
         Ok(Some(emitted))
     }
 
@@ -685,6 +706,7 @@ impl Outbound {
         self.latest = start;
         protection.sent(now, self.seq, None);
         self.seq = self.seq.next();
+        self.packets += 1;
         Ok(Some(emitted))
     }
 

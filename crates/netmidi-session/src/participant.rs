@@ -564,12 +564,14 @@ impl Participant {
             self.unrepaired = None;
         }
         self.repairer.begin(header.seq, header.timestamp, place);
+        let before = self.stats.messages_received;
         let covered = !self.repairer.needs_repair() || self.repair(header, section, timing, out);
         if let Some(missing) = missing {
             let lost = Event::Lost {
                 participant: out.id,
                 packets: missing.into(),
                 covered,
+                repaired: u32::try_from(self.stats.messages_received - before).unwrap_or(u32::MAX),
             };
             match &mut self.behind {
                 Some(behind) => {

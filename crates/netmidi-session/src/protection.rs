@@ -244,16 +244,28 @@ impl Protection {
         self.guard.due
     }
 
+    /// Whether the number in feedback is in its lower half: rtpmidid's way. An upper half of 0 says
+    /// nothing there, even when our numbers are near it.
+    fn is_lower(&self, feedback: &Feedback) -> bool {
+        feedback.seq == SeqNum(0) && feedback.low != 0 && !self.upper_half
+    }
+
+    /// The last packet that feedback says has arrived.
+    pub(crate) fn acknowledged_by(&self, feedback: &Feedback) -> SeqNum {
+        match self.is_lower(feedback) {
+            true => SeqNum(feedback.low),
+            false => feedback.seq,
+        }
+    }
+
     /// Feedback came.
     pub(crate) fn acknowledge(&mut self, now: Time, feedback: &Feedback) -> Answer {
+        let is_lower = self.is_lower(feedback);
+        let seq = self.acknowledged_by(feedback);
         let Some(recorder) = &mut self.recorder else {
             return Answer::Ignored;
         };
-        let (upper, lower) = (feedback.seq, SeqNum(feedback.low));
-        let zero = SeqNum(0);
-        // rtpmidid's way. An upper half of 0 says nothing there, even when our numbers are near it.
-        let is_lower = upper == zero && lower != zero && !self.upper_half;
-        let seq = if is_lower { lower } else { upper };
+        let (upper, lower, zero) = (feedback.seq, SeqNum(feedback.low), SeqNum(0));
         if !recorder.acknowledge(seq) {
             return Answer::Ignored;
         }

@@ -205,19 +205,25 @@ pub struct ParticipantStats {
     pub scheduled_dropped: u64,
 }
 
-/// How far what was sent to a participant has got, in octets, with an overhead for each message: as
+/// How far what was sent to a participant has got. Octets come with an overhead for each message: as
 /// [`Config::max_queued_octets`](crate::Config::max_queued_octets) counts them.
 ///
-/// The difference of the two is what is in packets already or was taken back. What was accepted before
+/// The difference of the first two is what is in packets already or was taken back. What was accepted before
 /// a moment, and is not scheduled for later, has gone out once that difference has reached what
 /// `accepted` was then.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Outgoing {
-    /// All that was ever sent to it.
+    /// All octets that were ever sent to it.
     pub accepted: u64,
-    /// What of it waits, scheduled messages included.
+    /// What of them waits, scheduled messages included.
     pub waiting: u64,
+    /// Packets that went out to it, those included that only have a journal.
+    pub packets: u64,
+    /// How many of these had gone out with the last one that it has told to have (RS): that one and
+    /// all before it have arrived, or their journals have put right what did not. 0 as long as it
+    /// has told nothing; some peers never do.
+    pub acknowledged: u64,
 }
 
 impl Outgoing {

@@ -339,3 +339,27 @@ fn the_truth_lies_within_the_stated_uncertainty() {
         assert!(within[side] >= 990, "{role}: {}", within[side]);
     }
 }
+
+#[test]
+fn clock_exchanges_are_told_to_those_who_ask() {
+    let told = |wanted: bool, limit: usize| {
+        let mut config = Config::new("ours");
+        config.clock_events = wanted;
+        config.max_queued_events = limit;
+        let mut session = Session::new(config, 1, Time::ZERO).unwrap();
+        let peer = ScriptedPeer::new(1);
+        let id = peer.join(&mut session, Time::ZERO);
+        for second in 1..=5 {
+            peer.synchronise(&mut session, Time::from_secs(second));
+        }
+        let told = events(&mut session);
+        for event in &told {
+            assert_eq!(*event, Event::Synchronised { participant: id });
+        }
+        assert_eq!(session.participant_clock(id).unwrap().exchanges, 5);
+        told.len()
+    };
+    assert_eq!(told(true, 100), 5);
+    assert_eq!(told(true, 3), 3, "no more than there is room for");
+    assert_eq!(told(false, 100), 0);
+}

@@ -9,7 +9,7 @@
 mod stand;
 
 use netmidi_message::Message;
-use netmidi_session::{LocalPort, Time};
+use netmidi_session::{JournalPolicy, LocalPort, Time};
 use netmidi_testkit::ScriptedPeer;
 use netmidi_wire::{Feedback, RtpTimestamp, SeqNum};
 use stand::{Stand, hex};
@@ -293,4 +293,40 @@ fn feedback_of_a_peer_that_is_gone_is_nobodys() {
     assert_eq!(stand.session.poll_timeout(), None::<Time>);
     let note = Message::parse(&[0x90, 60, 100]).unwrap();
     assert!(stand.session.send(stand.now, stand.id, note).is_err());
+}
+
+#[test]
+fn what_a_peer_has_told_to_have_is_counted_in_packets() {
+    // Without journals as well: what arrives is told all the same.
+    for policy in [JournalPolicy::Full, JournalPolicy::Off] {
+        let mut stand = Stand::introduced(|config| config.journal = policy);
+        let outgoing = |stand: &Stand| {
+            let it = stand.session.outgoing(stand.id).unwrap();
+            (it.packets, it.acknowledged)
+        };
+        let (before, nothing) = outgoing(&stand);
+        assert_eq!(nothing, 0);
+        for _ in 0..3 {
+            stand.send(&["903c64"]);
+        }
+        assert_eq!(outgoing(&stand), (before + 3, 0));
+        let sent = stand.midi();
+        let [first, .., last] = sent.as_slice() else {
+            panic!("{sent:?}");
+        };
+        // What was never sent is not believed.
+        stand.acknowledge(SeqNum(last.1.0.wrapping_add(1)));
+        stand.acknowledge(SeqNum(last.1.0.wrapping_sub(20_000)));
+        assert_eq!(outgoing(&stand).1, 0);
+        stand.acknowledge(first.1);
+        assert_eq!(outgoing(&stand), (before + 3, before + 1));
+        stand.acknowledge(last.1);
+        assert_eq!(outgoing(&stand), (before + 3, before + 3));
+        // One that was overtaken takes nothing back.
+        stand.acknowledge(first.1);
+        assert_eq!(outgoing(&stand), (before + 3, before + 3));
+        // A guard, if there is one, is a packet more.
+        stand.send(&["803c40"]);
+        assert_eq!(outgoing(&stand), (before + 4, before + 3));
+    }
 }

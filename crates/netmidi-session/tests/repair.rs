@@ -9,8 +9,8 @@
 mod stand;
 
 use netmidi_message::Message;
-use netmidi_session::LocalPort;
-use netmidi_testkit::{ScriptedPeer, to_hex, vectors};
+use netmidi_session::{Event, LocalPort};
+use netmidi_testkit::{ScriptedPeer, events, to_hex, vectors};
 use netmidi_wire::{RtpHeader, RtpTimestamp, SeqNum, Ssrc};
 use stand::{Stand, hex};
 
@@ -49,6 +49,29 @@ fn the_packet_that_shows_a_loss_repairs_it_before_its_own_commands() {
     );
     let stats = stand.stats();
     assert_eq!((stats.messages_repaired, stats.uncovered_losses), (2, 0));
+}
+
+#[test]
+fn a_loss_tells_how_many_messages_put_it_right() {
+    let mut stand = playing();
+    let repaired = |stand: &mut Stand| {
+        let events = events(&mut stand.session).into_iter();
+        let lost = events.filter_map(|event| match event {
+            Event::Lost { repaired, .. } => Some(repaired),
+            _ => None,
+        });
+        lost.collect::<Vec<_>>()
+    };
+    stand.lose(1);
+    // From packet 102: note 60 is off, and controller 7 is 64.
+    stand.journal("43 903e64 20 0066 00 09 48 00 07 40 00 77 08");
+    assert_eq!(repaired(&mut stand), [2]);
+    // Of each gap its own: the next one did nothing that has to be put right.
+    stand.lose(1);
+    stand.journal("40 20 0067 00 09 48 00 07 40 00 77 08");
+    assert_eq!(repaired(&mut stand), [0]);
+    stand.journal("03 903f64");
+    assert!(repaired(&mut stand).is_empty());
 }
 
 #[test]

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use netmidi_message::Message;
 use netmidi_session::{
-    Event, InviteeId, InviteeState, ParticipantId, Persistence, SendError, Session, Target, Time,
-    Transmit,
+    Event, InviteeId, InviteeState, Outgoing, ParticipantId, Persistence, SendError, Session,
+    Target, Time, Transmit,
 };
 use tokio::sync::{oneshot, watch};
 use tokio::time::Sleep;
@@ -24,7 +24,7 @@ use crate::event::Peer;
 use crate::invitation::{InvitationId, InvitationState};
 use crate::route::{Route, Router, Routes};
 use crate::settings::Task;
-use crate::shared::{EventQueue, NewInvitation, Recipient, Request, Shared, Told};
+use crate::shared::{EventQueue, NewInvitation, Recipient, Request, Shared, Told, Until};
 use crate::sockets::Sockets;
 use crate::stats::Stats;
 
@@ -220,7 +220,7 @@ impl Driver {
                     // Nobody waits for it any more: then it is of no use.
                     let _ = answer.send(Stats::of(&self.session, self.router.stats()));
                 }
-                Request::Fence(to, passed) => self.set_fence(&to, passed),
+                Request::Fence(to, until, passed) => self.set_fence(&to, until, passed),
                 Request::Routes(routes) => self.set_routes(routes),
                 Request::Invite(new) => self.known.invitations.add(new),
                 Request::Reachable(id, addresses) => self.invite(id, &addresses),
@@ -357,11 +357,14 @@ impl Driver {
         told
     }
 
-    /// Somebody wants to know when all that has been sent to these peers so far has gone out.
-    fn set_fence(&mut self, to: &[ParticipantId], passed: oneshot::Sender<()>) {
+    /// Somebody wants to know when all that has been sent to these peers so far has got so far.
+    fn set_fence(&mut self, to: &[ParticipantId], until: Until, passed: oneshot::Sender<()>) {
         let marks = to
             .iter()
-            .filter_map(|id| Some((*id, self.session.outgoing(*id)?.accepted)))
+            .filter_map(|id| {
+                let accepted = self.session.outgoing(*id)?.accepted;
+                Some((*id, Mark::Gone { accepted, until }))
+            })
             .collect();
         self.fences.push(Fence {
             marks,
@@ -460,7 +463,7 @@ impl Driver {
         let mut now = || *now.get_or_insert_with(|| clock.now());
         while queue.has_room() {
             forwarded |= pass_on(router, session, &mut now, &mut queue, &event);
-            if let Some(told) = known.told(event, shared) {
+            if let Some(told) = known.told(event, session, shared) {
                 if let Told::Connected(_, peer) = &told {
                     router.joined(peer.id, Arc::clone(peer));
                 }
@@ -480,7 +483,7 @@ impl Driver {
     fn hand_over_all(&mut self) {
         let mut queue = self.shared.events();
         while let Some(event) = self.held.take().or_else(|| self.session.poll_event()) {
-            if let Some(told) = self.known.told(event, &self.shared) {
+            if let Some(told) = self.known.told(event, &self.session, &self.shared) {
                 queue.push(told);
             }
         }
@@ -530,20 +533,45 @@ fn send_on(
     }
 }
 
-/// Somebody who waits until what was sent before has gone out.
+/// Somebody who waits until what was sent before has gone out, or has arrived.
 struct Fence {
-    /// For each receiver, how much of all that is ever sent to it has to be gone.
-    marks: Vec<(ParticipantId, u64)>,
+    marks: Vec<(ParticipantId, Mark)>,
     passed: Option<oneshot::Sender<()>>,
+}
+
+/// What is waited for at one receiver.
+#[derive(Clone, Copy)]
+enum Mark {
+    /// That so much is gone of all that is ever sent to it, and perhaps more.
+    Gone { accepted: u64, until: Until },
+    /// That it has told to have so many packets.
+    Acknowledged { packets: u64 },
+}
+
+impl Mark {
+    /// Whether there is nothing to wait for any more.
+    fn is_passed(&mut self, outgoing: Outgoing) -> bool {
+        if let Self::Gone { accepted, until } = *self {
+            if outgoing.gone() < accepted {
+                return false;
+            }
+            if until == Until::Gone {
+                return true;
+            }
+            let packets = outgoing.packets;
+            *self = Self::Acknowledged { packets };
+        }
+        matches!(*self, Self::Acknowledged { packets } if outgoing.acknowledged >= packets)
+    }
 }
 
 impl Fence {
     /// Whether nobody waits any more; tells him.
     fn is_passed(&mut self, session: &Session) -> bool {
-        self.marks.retain(|(id, mark)| {
+        self.marks.retain_mut(|(id, mark)| {
             // Who has left gets nothing more.
             let outgoing = session.outgoing(*id);
-            outgoing.is_some_and(|outgoing| outgoing.gone() < *mark)
+            outgoing.is_some_and(|outgoing| !mark.is_passed(outgoing))
         });
         if self.marks.is_empty()
             && let Some(passed) = self.passed.take()
@@ -566,7 +594,7 @@ struct Known {
 impl Known {
     /// What the user is told of an event; keeps count of who is connected, as far as the user has
     /// heard.
-    fn told(&mut self, event: Event, shared: &Shared) -> Option<Told> {
+    fn told(&mut self, event: Event, session: &Session, shared: &Shared) -> Option<Told> {
         match event {
             Event::Joined {
                 participant: id,
@@ -606,6 +634,10 @@ impl Known {
                 self.connected.remove(&participant);
                 shared.disconnected(participant);
                 Some(Told::Event(event))
+            }
+            Event::Synchronised { participant } => {
+                let clock = session.participant_clock(participant)?;
+                Some(Told::Synchronised(participant, Box::new(clock)))
             }
             other => Some(Told::Event(other)),
         }

@@ -26,7 +26,7 @@ use crate::finding::Finder;
 use crate::finding::keep_announced;
 use crate::invitation::{Invitation, InvitationState, keep_resolving};
 use crate::route::Route;
-use crate::shared::{NewInvitation, Recipient, Shared, Taken, Told};
+use crate::shared::{NewInvitation, Recipient, Shared, Taken, Told, Until};
 use crate::sockets::{PairAddresses, Sockets};
 use crate::stats::Stats;
 
@@ -380,6 +380,10 @@ impl Endpoint {
             Told::Announced { name } => return Some(Event::Announced { name }),
             #[cfg(feature = "discovery")]
             Told::NotAnnounced { reason } => return Some(Event::NotAnnounced { reason }),
+            Told::Synchronised(id, clock) => {
+                let (peer, clock) = (self.peer(id)?, *clock);
+                return Some(Event::Synchronised { peer, clock });
+            }
             Told::NotSentUntold { count } => return Some(Event::NotSentUntold { count }),
             Told::NotSent { to, error } => {
                 return Some(Event::NotSent {
@@ -404,10 +408,12 @@ impl Endpoint {
                 participant,
                 packets,
                 covered,
+                repaired,
             } => Event::Lost {
                 peer: self.peer(participant)?,
                 packets,
                 covered,
+                repaired,
             },
             Core::Left {
                 participant,
@@ -516,7 +522,24 @@ impl Handle {
         to: impl IntoIterator<Item = ParticipantId>,
     ) -> Result<(), SendError> {
         let (passed, passes) = oneshot::channel();
-        self.shared.fence(to.into_iter().collect(), passed)?;
+        self.shared
+            .fence(to.into_iter().collect(), Until::Gone, passed)?;
+        passes.await.map_err(|_| SendError::Closed)
+    }
+
+    /// Waits until these peers have told that they have all that was sent to them before, or are gone.
+    /// To be used with a time limit: some peers never tell (RFC 6295 leaves receiver feedback, RS, to
+    /// them), and what tells may be lost. What is scheduled for later is waited for, too.
+    ///
+    /// # Errors
+    /// When the endpoint is closed.
+    pub async fn delivered(
+        &self,
+        to: impl IntoIterator<Item = ParticipantId>,
+    ) -> Result<(), SendError> {
+        let (passed, passes) = oneshot::channel();
+        self.shared
+            .fence(to.into_iter().collect(), Until::Acknowledged, passed)?;
         passes.await.map_err(|_| SendError::Closed)
     }
 

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use netmidi_message::{Message, MessageBuf};
-use netmidi_session::{Inviter, LeaveReason, Origin, ParticipantId, RequestId, Role, Ssrc, Time};
+use netmidi_session::{
+    ClockEstimate, Inviter, LeaveReason, Origin, ParticipantId, RequestId, Role, Ssrc, Time,
+};
 
 use crate::address::PeerAddress;
 use crate::invitation::{InvitationId, InvitationState};
@@ -60,6 +62,17 @@ pub enum Event {
         /// Whether the recovery journal covered them all. If not, notes were ended and pedals
         /// released to be safe, and other controllers may be wrong until they move again.
         covered: bool,
+        /// How many messages that put something right came just before. More may follow, where a
+        /// journal had no room for all.
+        repaired: u32,
+    },
+    /// A peer and we have compared clocks. Told only with
+    /// [`Config::clock_events`](crate::Config::clock_events).
+    Synchronised {
+        /// Who.
+        peer: Arc<Peer>,
+        /// Its clock as seen from ours.
+        clock: ClockEstimate,
     },
     /// A message that was sent could not be passed on to a peer.
     NotSent {

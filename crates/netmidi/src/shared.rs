@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use netmidi_message::{Message, MessageBuf};
-use netmidi_session::{Event, JournalPolicy, ParticipantId, Persistence, Time};
+use netmidi_session::{ClockEstimate, Event, JournalPolicy, ParticipantId, Persistence, Time};
 use tokio::sync::{oneshot, watch};
 
 use crate::address::PeerAddress;
@@ -38,8 +38,8 @@ pub(crate) enum Request {
     Stats(oneshot::Sender<Stats>),
     Do(Task),
     Routes(Vec<Route>),
-    /// To be told when all that was sent to these has gone out.
-    Fence(Vec<ParticipantId>, oneshot::Sender<()>),
+    /// To be told when all that was sent to these has got so far.
+    Fence(Vec<ParticipantId>, Until, oneshot::Sender<()>),
     Invite(NewInvitation),
     /// Its name has these addresses.
     Reachable(InvitationId, Vec<SocketAddr>),
@@ -56,6 +56,15 @@ pub(crate) struct NewInvitation {
     pub(crate) address: Arc<PeerAddress>,
     pub(crate) persistence: Persistence,
     pub(crate) states: watch::Sender<InvitationState>,
+}
+
+/// How far something that was sent is to get.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Until {
+    /// Out in packets.
+    Gone,
+    /// To the receiver, which has told so.
+    Acknowledged,
 }
 
 /// Who a message is for.
@@ -96,6 +105,8 @@ struct Requests {
 pub(crate) enum Told {
     Event(Event),
     Connected(ParticipantId, Arc<Peer>),
+    /// In a box: it is rare, and would make all others larger.
+    Synchronised(ParticipantId, Box<ClockEstimate>),
     Invitation {
         invitation: InvitationId,
         address: Arc<PeerAddress>,
@@ -341,9 +352,10 @@ impl Shared {
     pub(crate) fn fence(
         &self,
         to: Vec<ParticipantId>,
+        until: Until,
         passed: oneshot::Sender<()>,
     ) -> Result<(), SendError> {
-        self.ask(Request::Fence(to, passed))
+        self.ask(Request::Fence(to, until, passed))
     }
 
     pub(crate) fn ask_stats(&self, answer: oneshot::Sender<Stats>) -> Result<(), SendError> {

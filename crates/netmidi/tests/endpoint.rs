@@ -342,6 +342,7 @@ async fn what_a_lost_packet_did_is_put_right() {
             Some(Event::Lost {
                 packets: 1,
                 covered: true,
+                repaired: 1,
                 ..
             }) => continue,
             other => panic!("{other:?}"),
@@ -749,4 +750,63 @@ async fn a_handler_hears_everything_in_order() {
             "client left: ended here"
         ]
     );
+}
+
+#[tokio::test]
+async fn what_was_delivered_is_known_when_the_peer_has_told_so() {
+    let (mut endpoint, addresses) = endpoint(|_| {}).await;
+    let handle = endpoint.handle();
+    let client = Client::new(1, addresses);
+    client.join().await;
+    let peer = connected(&mut endpoint).await;
+    let note = Message::parse(&[0x90, 60, 100]).unwrap();
+    handle.send(peer.id, note).unwrap();
+    handle.flush([peer.id]).await.unwrap();
+    let packet = client.receive().await.expect("the note");
+    let seq = u16::from_be_bytes([packet[2], packet[3]]);
+    let delivered = handle.delivered([peer.id]);
+    let mut delivered = std::pin::pin!(delivered);
+    let early = timeout(Duration::from_millis(100), delivered.as_mut()).await;
+    assert!(early.is_err(), "nothing was told");
+    client.acknowledge(seq.wrapping_sub(1));
+    let early = timeout(Duration::from_millis(100), delivered.as_mut()).await;
+    assert!(early.is_err(), "only of the packet before");
+    client.acknowledge(seq);
+    timeout(PATIENCE, delivered).await.unwrap().unwrap();
+    // Nothing more was sent, and somebody who is gone gets nothing.
+    timeout(PATIENCE, handle.delivered([peer.id]))
+        .await
+        .unwrap()
+        .unwrap();
+    handle.send(peer.id, note).unwrap();
+    let waiting = handle.delivered([peer.id]);
+    handle.disconnect(peer.id).unwrap();
+    timeout(PATIENCE, waiting).await.unwrap().unwrap();
+    handle.close();
+    while next(&mut endpoint).await.is_some() {}
+    assert_eq!(handle.delivered([peer.id]).await, Err(SendError::Closed));
+}
+
+#[tokio::test]
+async fn clock_exchanges_are_told_when_asked_for() {
+    for wanted in [true, false] {
+        let (mut ours, addresses) = endpoint(|config| config.clock_events = wanted).await;
+        let theirs = Endpoint::builder()
+            .listen("127.0.0.1:0".parse().unwrap())
+            .bind()
+            .await
+            .unwrap();
+        let persistence = netmidi::Persistence::Once;
+        theirs.invite(addresses.control, persistence).unwrap();
+        let peer = connected(&mut ours).await;
+        let told = timeout(Duration::from_secs(2), ours.next()).await;
+        match (wanted, told) {
+            (true, Ok(Some(Event::Synchronised { peer: who, clock }))) => {
+                assert_eq!(who.id, peer.id);
+                assert!(clock.exchanges >= 1 && clock.round_trip < PATIENCE);
+            }
+            (false, Err(_)) => {}
+            (_, other) => panic!("{other:?}"),
+        }
+    }
 }

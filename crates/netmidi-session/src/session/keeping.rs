@@ -103,6 +103,7 @@ impl Session {
     /// A participant has answered a question of ours.
     pub(super) fn clock_answered(&mut self, id: ParticipantId) {
         self.prove(id);
+        self.tell_clock(id);
         let (now, interval) = (self.now, self.config.clock_interval);
         let Self {
             participants,

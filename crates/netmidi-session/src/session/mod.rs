@@ -438,6 +438,8 @@ impl Session {
             return;
         };
         participant.stats.feedback_received += 1;
+        let seq = participant.protection.acknowledged_by(feedback);
+        participant.outbound.acknowledge(seq);
         match participant.protection.acknowledge(now, feedback) {
             protection::Answer::News => {
                 participant.outbound.resume();
@@ -545,7 +547,16 @@ impl Session {
         if let Some(participant) = self.participants.get_mut(&id) {
             participant.stats.clock_exchanges += 1;
         }
+        self.tell_clock(id);
         self.may_play(id);
+    }
+
+    /// Tells of a clock exchange those who want to know. One for which there is no room is made good
+    /// by the next.
+    fn tell_clock(&mut self, participant: ParticipantId) {
+        if self.config.clock_events && !self.events.is_full() {
+            self.events.push(Event::Synchronised { participant });
+        }
     }
 
     /// MIDI may flow to a participant from now on.

@@ -124,9 +124,12 @@ impl Session {
     pub fn outgoing(&self, to: ParticipantId) -> Option<Outgoing> {
         let participant = self.participants.get(&to)?;
         let outbound = &participant.outbound;
+        let (packets, acknowledged) = outbound.packets();
         (!participant.is_leaving()).then(|| Outgoing {
             accepted: outbound.accepted_octets(),
             waiting: outbound.queued_octets() as u64,
+            packets,
+            acknowledged,
         })
     }
 

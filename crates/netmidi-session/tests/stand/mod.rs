@@ -249,6 +249,7 @@ impl Stand {
                 Event::Left { reason, .. } => format!("Left {reason:?}"),
                 Event::Joined { .. } => "Joined".to_owned(),
                 Event::Overflow { dropped, .. } => format!("Overflow {dropped}"),
+                Event::Synchronised { .. } => "Synchronised".to_owned(),
                 other => panic!("{other:?}"),
             })
             .collect()

@@ -476,6 +476,7 @@ impl Check {
                     covered: _,
                     participant,
                     packets,
+                    repaired: _,
                 } => {
                     assert!(
                         self.connected.contains(&participant),

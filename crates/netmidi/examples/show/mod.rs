@@ -57,6 +57,7 @@ pub(crate) fn show(
             peer,
             packets,
             covered,
+            ..
         } => {
             let rest = if *covered { "" } else { ", not all repaired" };
             writeln!(out, "lost: {}: {packets} packets{rest}", name(peer))

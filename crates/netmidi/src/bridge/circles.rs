@@ -85,6 +85,9 @@ pub struct Verdict {
     pub drop: bool,
     /// Its player is suspected, for the first time.
     pub circle: bool,
+    /// Almost all that its player plays returns, and that is not over yet: for those who break circles
+    /// only where there are some.
+    pub suspected: bool,
 }
 
 impl<Id: Copy + Ord> Memory<Id> {
@@ -120,6 +123,7 @@ impl<Id: Copy + Ord> Memory<Id> {
             returned,
             drop: returned && self.policy != Circles::Tell,
             circle,
+            suspected: *told,
         }
     }
 
@@ -228,7 +232,9 @@ mod tests {
                 .count()
         };
         assert_eq!(told(&mut memory, on(100)), 1);
+        assert!(memory.judge(B, &on(100), now).suspected);
         assert_eq!(told(&mut memory, on(1)), 0);
+        assert!(!memory.judge(B, &on(1), now).suspected);
         assert_eq!(told(&mut memory, on(100)), 1);
     }
 

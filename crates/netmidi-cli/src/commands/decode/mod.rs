@@ -12,11 +12,14 @@ mod flow;
 mod fragments;
 mod hex;
 mod link;
+mod live;
 mod packet;
 mod print;
 mod print_verbose;
 mod problem;
 mod replay;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
@@ -36,6 +39,7 @@ use self::filter::{Filter, Peer, What};
 use self::flow::Finder;
 use self::fragments::Fragments;
 use self::link::{Content, Link, Udp};
+use self::live::Live;
 use self::packet::{Captured, Reading};
 use self::print::{Form, Printer};
 use self::replay::{Collector, ReplayArgs};
@@ -111,10 +115,11 @@ impl Decode {
         };
         let colour = !self.json
             && anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
-        let mut printer = Printer::new(form, filter, !self.hex, colour);
-        let input = self.open()?;
+        let to = Box::new(io::stdout());
+        let mut printer = Printer::new(to, form, filter, !self.hex, colour);
+        let input = Live::new(self.open()?)?;
         if self.hex {
-            return self.hex(BufReader::new(input), &mut printer);
+            return self.hex(input, &mut printer);
         }
         let mut run = Run {
             finder: Finder::new(self.port.clone(), self.all_udp),
@@ -169,14 +174,14 @@ impl Decode {
         }
     }
 
-    fn open(&self) -> Result<Box<dyn Read>, Failure> {
+    fn open(&self) -> Result<Box<dyn Read + Send>, Failure> {
         let Some(path) = self.path() else {
             if self.file.is_none() && io::stdin().is_terminal() {
                 return Err(Failure::usage(
                     "nothing to decode; name a capture file, or give one on standard input",
                 ));
             }
-            return Ok(Box::new(io::stdin().lock()));
+            return Ok(Box::new(io::stdin()));
         };
         match File::open(path) {
             Ok(file) if !path.is_dir() => Ok(Box::new(file)),
@@ -198,23 +203,34 @@ impl Decode {
     }
 
     /// Each line is a payload.
-    fn hex(&self, mut input: impl BufRead, printer: &mut Printer) -> Result<(), Failure> {
+    fn hex(&self, input: impl Read, printer: &mut Printer) -> Result<(), Failure> {
+        let mut input = BufReader::with_capacity(1 << 18, input);
         let mut line = Vec::new();
         let mut octets = Vec::new();
         for number in 1.. {
-            // What waits for more input should not wait with its output.
-            if input.fill_buf().is_ok_and(<[u8]>::is_empty) {
-                break;
+            if input.buffer().is_empty() {
+                // Nobody waits for lines that have been decoded, while we wait for more.
+                printer.flush()?;
             }
             line.clear();
-            let mut limited = (&mut input).take(MAX_LINE);
-            if let Err(error) = limited.read_until(b'\n', &mut line) {
-                printer.flush()?;
-                eprintln!("netmidi: cannot read line {number}: {error}");
-                break;
+            match read_line(&mut input, &mut line) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    printer.flush()?;
+                    eprintln!(
+                        "netmidi: cannot read {}, line {number}: {error}",
+                        self.name()
+                    );
+                    break;
+                }
             }
             let text = line.strip_suffix(b"\n").unwrap_or(&line);
-            match hex::read(text, &mut octets) {
+            let result = match text.len() {
+                ..MAX_LINE => hex::read(text, &mut octets),
+                _ => Err(hex::BadHex::Long),
+            };
+            match result {
                 Ok(()) => {
                     let captured = Captured {
                         number,
@@ -239,10 +255,29 @@ impl Decode {
 }
 
 /// Octets of a line of hex digits: more than the largest UDP payload takes with spaces.
-const MAX_LINE: u64 = 1 << 20;
+const MAX_LINE: usize = 1 << 20;
+
+/// Reads a line, of which no more than [`MAX_LINE`] octets are kept. 0 at the end.
+fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
+    let mut read = 0;
+    loop {
+        let octets = match input.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            octets => octets?,
+        };
+        let end = octets.iter().position(|&octet| octet == b'\n');
+        let taken = end.map_or(octets.len(), |end| end + 1);
+        let room = MAX_LINE.saturating_sub(line.len());
+        line.extend(octets.iter().take(taken.min(room)));
+        read += taken;
+        input.consume(taken);
+        if taken == 0 || end.is_some() {
+            return Ok(read);
+        }
+    }
+}
 
 /// Going through a capture.
-#[derive(Debug)]
 struct Run {
     finder: Finder,
     fragments: Fragments,
