@@ -306,10 +306,7 @@ fn midi_before_the_session_is_up_and_after_its_end() {
     it.net.close(it.piano);
     it.run(2_000);
     let capture = it.capture();
-    let first = capture
-        .iter()
-        .position(|it| is_rtp(it) && it.from == piano(5005))
-        .unwrap();
+    let first = played(&capture)[0];
     let mut early = capture.clone();
     let packet = early.remove(first);
     early.insert(2, packet);
@@ -321,14 +318,14 @@ fn midi_before_the_session_is_up_and_after_its_end() {
         ],
     );
     let mut late = capture;
-    let last = late
-        .iter()
-        .rposition(|it| is_rtp(it) && it.from == piano(5005))
-        .unwrap();
+    let last = played(&late)[1];
     let mut packet = late[last].clone();
     packet.octets = strip(&packet.octets, None);
-    let seq = u16::from_be_bytes([packet.octets[2], packet.octets[3]]).wrapping_add(1);
+    let newest = late.iter().rfind(|it| is_rtp(it) && it.from == piano(5005));
+    let newest = &newest.unwrap().octets;
+    let seq = u16::from_be_bytes([newest[2], newest[3]]).wrapping_add(1);
     packet.octets[2..4].copy_from_slice(&seq.to_be_bytes());
+    packet.octets[4..8].copy_from_slice(&newest[4..8].to_vec());
     late.push(packet);
     expect(
         &late,
