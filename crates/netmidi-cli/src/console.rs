@@ -80,10 +80,25 @@ impl Console {
         })
     }
 
+    /// One that says nothing.
+    #[cfg(test)]
+    pub(crate) fn silent() -> Self {
+        Self {
+            json: false,
+            quiet: true,
+            started: Instant::now(),
+        }
+    }
+
     /// From now on for programs.
     pub(crate) const fn json(mut self, json: bool) -> Self {
         self.json = json;
         self
+    }
+
+    /// When the process began: times count from here.
+    pub(crate) const fn started(&self) -> Instant {
+        self.started
     }
 
     /// Standard output is used for something else, from now on.

@@ -125,6 +125,7 @@ enum PeerJson<'a> {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 enum EventJson<'a> {
+    EndOfInput,
     Listening {
         control: SocketAddr,
         data: SocketAddr,
@@ -246,6 +247,8 @@ pub(crate) enum Event {
         repaired: u32,
         covered: bool,
     },
+    /// Standard input has ended; what stands there was played.
+    EndOfInput,
     Disconnected {
         member: Arc<Member>,
         reason: Reason,
@@ -314,6 +317,7 @@ impl Event {
                 lost: *lost,
                 repaired: *repaired,
             },
+            Self::EndOfInput => EventJson::EndOfInput,
             Self::Disconnected {
                 member,
                 reason,
@@ -401,6 +405,7 @@ impl Event {
                     about,
                 )
             }
+            Self::EndOfInput => "the end of standard input".to_owned(),
             Self::Disconnected { member, detail, .. } => {
                 line("disconnected", GONE, &member.name(), tame(detail))
             }

@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg_attr(not(unix), path = "attach_none.rs")]
+mod attach;
 mod commands;
 mod config;
 mod console;
@@ -12,6 +14,8 @@ mod event;
 mod failure;
 mod filter;
 mod hub;
+mod monitor;
+mod numbers;
 mod place;
 mod plan;
 mod run;
@@ -59,6 +63,7 @@ enum Command {
     Discover(commands::discover::Discover),
     Bridge(Box<commands::bridge::Bridge>),
     Ports(commands::ports::Ports),
+    Monitor(commands::monitor::Monitor),
     Completions(commands::completions::Completions),
     Decode(commands::decode::Decode),
     #[command(hide = true)]
@@ -78,6 +83,7 @@ fn main() -> ExitCode {
         Command::Discover(it) => block_on(it.run(console)),
         Command::Bridge(it) => block_on(it.run(console)),
         Command::Ports(it) => it.run(),
+        Command::Monitor(it) => block_on(it.run(console.started())),
         Command::Completions(it) => it.run(),
         Command::Decode(it) => it.run(&console),
         Command::Man(it) => it.run(),

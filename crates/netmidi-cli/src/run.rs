@@ -1,6 +1,8 @@
 //! What `serve`, `connect` and `tcp` have in common: their options, and the loop in which they run.
 
 use std::future::pending;
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -9,6 +11,7 @@ use futures::future::{BoxFuture, join};
 use netmidi::bridge::Circles;
 use netmidi::{InvitationState, IpNet, JournalPolicy, MAX_NAME_OCTETS};
 
+use crate::attach::Attach;
 use crate::console::Console;
 use crate::event::{Event, Reason};
 use crate::failure::Failure;
@@ -29,6 +32,10 @@ pub(crate) struct PlayArgs {
     /// Take no system exclusive messages.
     #[arg(long)]
     pub(crate) no_sysex: bool,
+    /// Let `netmidi monitor --attach PATH` watch: a socket that only its owner can use.
+    #[cfg(unix)]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
     /// Print one JSON object a line, for programs.
     #[arg(long)]
     pub(crate) json: bool,
@@ -156,7 +163,12 @@ pub(crate) async fn run(
     args: &PlayArgs,
     end: End,
 ) -> Result<(), Failure> {
+    #[cfg(unix)]
+    let socket = args.socket.as_deref();
+    #[cfg(not(unix))]
+    let socket = None;
     let mut run = Run {
+        attach: Attach::open(socket, console.started())?,
         hub: Hub::new(vec![place], args.ways(), Circles::Tell),
         end,
         connected: 0,
@@ -175,6 +187,7 @@ pub(crate) async fn run(
 
 /// A command that runs.
 struct Run {
+    attach: Attach,
     hub: Hub,
     end: End,
     /// Sessions or connections that there were, and those that have ended.
@@ -202,6 +215,7 @@ impl Run {
                     let Some(event) = event else {
                         return self.verdict();
                     };
+                    self.attach.tell(&event);
                     console.tell(&event)?;
                     if matches!(event, Event::Connected { .. }) {
                         stdin.begin();
@@ -241,6 +255,7 @@ impl Run {
                         return self.verdict();
                     }
                 }
+                () = self.attach.due() => self.attach.count(&self.hub),
                 () = console.reader_gone() => return Err(Failure::NobodyReads),
                 () = stop.wait() => return Ok(()),
             }
@@ -329,10 +344,12 @@ impl Run {
     /// What is left to be told and to be tidied up.
     async fn finish(mut self, console: &Console) {
         while let Some(event) = self.hub.next().await {
+            self.attach.tell(&event);
             // Nobody reads any more: then it only ends.
             let _ = console.tell(&event);
         }
         self.hub.finish().await;
+        self.attach.finish().await;
     }
 }
 
