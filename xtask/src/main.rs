@@ -10,16 +10,20 @@ mod child;
 mod cli;
 mod converge;
 mod crowd;
+mod decode;
 mod discovery;
 mod dist;
 mod features;
 mod fuzz;
 mod interop;
 mod inviting;
+mod jack;
 mod lint;
 mod list;
+mod local_ports;
 mod manifest;
 mod mido;
+mod monitor;
 mod music;
 mod netns;
 mod nostd;
@@ -29,7 +33,9 @@ mod smf;
 mod socket_ports;
 mod sounding;
 mod stage;
+mod svg;
 mod test;
+mod tmux;
 mod tshark;
 mod veth;
 
@@ -43,7 +49,7 @@ The checks of the netmidi workspace.
 
 Usage: cargo xtask [--strict] COMMAND
 
-  ci                    all of the below except bench; what a merge needs
+  ci                    all of the below except bench and screenshot; what a merge needs
   lint                  formatting, clippy, rustdoc, licences and sources (cargo-deny)
   arrows                which crate may use which
   nostd                 the core crates in a no_std static library
@@ -52,17 +58,22 @@ Usage: cargo xtask [--strict] COMMAND
   crowd                 a MIDI-over-TCP server with 1,000 clients, two of which fail
   converge [SCRIPTS]    that loss leaves no trace, with 10,000 scripts of 1,000 messages
   tshark [SEED]         tshark on 10,000 packets with journals of random sessions
+  decode [SEED]         `netmidi decode` and tshark on 100,000 packets of random sessions
   interop [SEED]        npm rtpmidi and pymidi with examples/server and examples/client, and
                         tshark on captures of both
   mido [SEED]           Python's mido with the examples of netmidi-tcp, both ways round
   bridge [SEED]         npm rtpmidi and Python's mido play together over examples/bridge
   cli [SEED]            the tool netmidi with npm rtpmidi, pymidi and mido, both ways round; and
                         how it shows and finds sessions, in network namespaces
+  jack                  ports of this computer: JACK with its dummy driver, bridged over RTP-MIDI and
+                        back to JACK; ALSA's sequencer where there is one
   relay [SEED]          the two examples with a bad network between them
   veth [SEED]           the two examples as two hosts whose interfaces and addresses change
   dist                  a release of the command-line tool in target/dist: static binary, manual
                         pages, completions
   discovery             avahi and we find each other, and play by name, in network namespaces
+  monitor               netmidi monitor on a terminal of 80 by 24, in tmux
+  screenshot            the pictures of docs/monitor.md anew; not part of ci
   fuzz [TARGET] [SECS]  one fuzz target or all, 20 seconds each unless told otherwise
   bench [NAME]          one criterion bench or all
 
@@ -107,6 +118,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
             all.extend([nostd(), features(), test(), crowd()]);
             all.push(converge(converge::CI_SCRIPTS));
             all.push(tshark(interop::new_seed()));
+            all.push(decode(interop::new_seed()));
             all.push(Stage::new("fuzz", || {
                 fuzz::check(&fuzz::targets()?, fuzz::CI_SECONDS)
             }));
@@ -114,10 +126,12 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
             all.push(mido(interop::new_seed()));
             all.push(bridge(interop::new_seed()));
             all.extend(cli(interop::new_seed()));
+            all.push(jack());
             all.push(relay(interop::new_seed()));
             all.push(veth(interop::new_seed()));
             all.push(discovery());
             all.push(dist());
+            all.push(monitor());
             all
         }
         ["lint"] => {
@@ -134,8 +148,12 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["converge", scripts] => vec![converge(number(scripts)?)],
         ["tshark"] => vec![tshark(interop::new_seed())],
         ["tshark", seed] => vec![tshark(number(seed)?)],
+        ["decode"] => vec![decode(interop::new_seed())],
+        ["decode", seed] => vec![decode(number(seed)?)],
         ["discovery"] => vec![discovery()],
         ["dist"] => vec![dist()],
+        ["monitor"] => vec![monitor()],
+        ["screenshot"] => vec![Stage::new("screenshot", monitor::screenshot)],
         ["interop"] => interop(interop::new_seed()),
         ["interop", seed] => interop(number(seed)?),
         ["mido"] => vec![mido(interop::new_seed())],
@@ -144,6 +162,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["bridge", seed] => vec![bridge(number(seed)?)],
         ["cli"] => cli(interop::new_seed()),
         ["cli", seed] => cli(number(seed)?),
+        ["jack"] => vec![jack()],
         ["relay"] => vec![relay(interop::new_seed())],
         ["relay", seed] => vec![relay(number(seed)?)],
         ["veth"] => vec![veth(interop::new_seed())],
@@ -191,6 +210,10 @@ fn tshark(seed: u32) -> Stage {
     Stage::new("tshark", move || tshark::check(seed))
 }
 
+fn decode(seed: u32) -> Stage {
+    Stage::new("decode", move || decode::check(seed))
+}
+
 fn interop(seed: u32) -> Vec<Stage> {
     vec![
         Stage::new("interop", move || interop::check(seed)),
@@ -222,6 +245,10 @@ fn cli(seed: u32) -> Vec<Stage> {
     ]
 }
 
+fn jack() -> Stage {
+    Stage::new("jack", jack::check)
+}
+
 fn relay(seed: u32) -> Stage {
     Stage::new("relay", move || relay::check(seed))
 }
@@ -236,6 +263,10 @@ fn dist() -> Stage {
 
 fn discovery() -> Stage {
     Stage::new("discovery", discovery::check)
+}
+
+fn monitor() -> Stage {
+    Stage::new("monitor", monitor::check)
 }
 
 /// `fuzz`, `fuzz SECS`, `fuzz TARGET` or `fuzz TARGET SECS`.
@@ -307,14 +338,18 @@ mod tests {
             &["test", "x"],
             &["fuzz", "x"],
             &["discovery", "x"],
+            &["monitor", "x"],
+            &["screenshot", "x"],
             &["interop", "x"],
             &["mido", "x"],
             &["bridge", "x"],
             &["cli", "x"],
+            &["jack", "x"],
             &["relay", "x"],
             &["veth", "x"],
             &["converge", "x"],
             &["tshark", "x"],
+            &["decode", "x"],
         ] {
             assert!(stages(wrong).is_err(), "{wrong:?}");
         }

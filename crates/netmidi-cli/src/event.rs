@@ -129,6 +129,7 @@ enum PeerJson<'a> {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 enum EventJson<'a> {
+    EndOfInput,
     Listening {
         control: SocketAddr,
         data: SocketAddr,
@@ -250,6 +251,8 @@ pub(crate) enum Event {
         repaired: u32,
         covered: bool,
     },
+    /// Standard input has ended; what stands there was played.
+    EndOfInput,
     Disconnected {
         member: Arc<Member>,
         reason: Reason,
@@ -318,6 +321,7 @@ impl Event {
                 lost: *lost,
                 repaired: *repaired,
             },
+            Self::EndOfInput => EventJson::EndOfInput,
             Self::Disconnected {
                 member,
                 reason,
@@ -405,6 +409,7 @@ impl Event {
                     about,
                 )
             }
+            Self::EndOfInput => "the end of standard input".to_owned(),
             Self::Disconnected { member, detail, .. } => {
                 line("disconnected", GONE, &member.name(), tame(detail))
             }

@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg_attr(not(unix), path = "attach_none.rs")]
+mod attach;
 mod commands;
 mod config;
 mod console;
@@ -13,6 +15,8 @@ mod failure;
 mod filter;
 mod hub;
 mod metrics;
+mod monitor;
+mod numbers;
 mod place;
 mod plan;
 mod run;
@@ -60,6 +64,7 @@ enum Command {
     Discover(commands::discover::Discover),
     Bridge(Box<commands::bridge::Bridge>),
     Ports(commands::ports::Ports),
+    Monitor(commands::monitor::Monitor),
     Completions(commands::completions::Completions),
     Decode(commands::decode::Decode),
     Record(commands::record::Record),
@@ -81,6 +86,7 @@ fn main() -> ExitCode {
         Command::Discover(it) => block_on(it.run(console)),
         Command::Bridge(it) => block_on(it.run(console)),
         Command::Ports(it) => it.run(),
+        Command::Monitor(it) => block_on(it.run(console.started())),
         Command::Completions(it) => it.run(),
         Command::Decode(it) => it.run(&console),
         Command::Record(it) => block_on(it.run(console)),

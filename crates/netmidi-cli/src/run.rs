@@ -1,6 +1,8 @@
 //! What `serve`, `connect` and `tcp` have in common: their options, and the loop in which they run.
 
 use std::future::pending;
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -9,6 +11,7 @@ use futures::future::{BoxFuture, join};
 use netmidi::bridge::Circles;
 use netmidi::{InvitationState, IpNet, JournalPolicy, MAX_NAME_OCTETS};
 
+use crate::attach::Attach;
 use crate::console::Console;
 use crate::event::{Event, Reason};
 use crate::failure::Failure;
@@ -30,6 +33,10 @@ pub(crate) struct PlayArgs {
     /// Take no system exclusive messages.
     #[arg(long)]
     pub(crate) no_sysex: bool,
+    /// Let `netmidi monitor --attach PATH` watch: a socket that only its owner can use.
+    #[cfg(unix)]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
     /// Print one JSON object a line, for programs.
     #[arg(long)]
     pub(crate) json: bool,
@@ -158,8 +165,13 @@ pub(crate) async fn run(
     end: End,
     metrics: Option<Metrics>,
 ) -> Result<(), Failure> {
+    #[cfg(unix)]
+    let socket = args.socket.as_deref();
+    #[cfg(not(unix))]
+    let socket = None;
     let mut run = Run {
         metrics,
+        attach: Attach::open(socket, console.started())?,
         hub: Hub::new(vec![place], args.ways(), Circles::Tell),
         end,
         connected: 0,
@@ -178,6 +190,7 @@ pub(crate) async fn run(
 
 /// A command that runs.
 struct Run {
+    attach: Attach,
     hub: Hub,
     metrics: Option<Metrics>,
     end: End,
@@ -207,6 +220,7 @@ impl Run {
                         return self.verdict();
                     };
                     self.count(&event);
+                    self.attach.tell(&event);
                     console.tell(&event)?;
                     if matches!(event, Event::Connected { .. }) {
                         stdin.begin();
@@ -246,6 +260,7 @@ impl Run {
                         return self.verdict();
                     }
                 }
+                () = self.attach.due() => self.attach.count(&self.hub),
                 () = console.reader_gone() => return Err(Failure::NobodyReads),
                 () = stop.wait() => return Ok(()),
             }
@@ -341,10 +356,12 @@ impl Run {
     async fn finish(mut self, console: &Console) {
         while let Some(event) = self.hub.next().await {
             self.count(&event);
+            self.attach.tell(&event);
             // Nobody reads any more: then it only ends.
             let _ = console.tell(&event);
         }
         self.hub.finish().await;
+        self.attach.finish().await;
     }
 }
 

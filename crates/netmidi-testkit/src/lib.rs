@@ -10,6 +10,7 @@
     reason = "test support: a panic here is a failed test"
 )]
 
+mod capture;
 pub mod fuzz;
 mod generator;
 mod hex;
@@ -32,6 +33,7 @@ mod strip;
 mod trial;
 mod vectors;
 
+pub use capture::{CaptureFile, Container, Datagram, Framing, sessions};
 pub use generator::Stream;
 pub use hex::{from_hex, to_hex};
 pub use instrument::{Instrument, Marks, Tolerance};

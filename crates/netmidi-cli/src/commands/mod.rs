@@ -6,6 +6,7 @@ pub(crate) mod connect;
 pub(crate) mod decode;
 pub(crate) mod discover;
 pub(crate) mod man;
+pub(crate) mod monitor;
 pub(crate) mod play;
 pub(crate) mod ports;
 pub(crate) mod record;

@@ -14,8 +14,8 @@ use netmidi::Origin;
 use netmidi::message::Message;
 use netmidi::tcp::{
     Address, Client, ClientId, CloseReason, Closed, ConnectError, Connector, Event as Port,
-    ListenAddress, Options as Tcp, PortServer, ReceiveHalf, SendHalf, ServerEvent, SocketPort,
-    SysEx, Trouble,
+    ListenAddress, Options as Tcp, PortServer, PortStats, ReceiveHalf, SendHalf, ServerEvent,
+    SocketPort, SysEx, Trouble,
 };
 
 use super::Options;
@@ -134,6 +134,12 @@ impl TcpServer {
                 return None;
             }
         })
+    }
+
+    /// What was counted of each client.
+    pub(crate) fn counters(&self) -> impl Iterator<Item = (Arc<Member>, PortStats)> {
+        let clients = self.clients.values();
+        clients.map(|(client, member)| (Arc::clone(member), client.stats()))
     }
 
     fn member(&self, client: &Client) -> Option<Arc<Member>> {
@@ -322,6 +328,14 @@ impl TcpClient {
                     }));
                 }
             }
+        }
+    }
+
+    /// What was counted of the server, while there is a connection.
+    pub(crate) fn counters(&self) -> Option<(Arc<Member>, PortStats)> {
+        match &self.state {
+            State::Up { sender, member, .. } => Some((Arc::clone(member), sender.stats())),
+            _ => None,
         }
     }
 

@@ -193,6 +193,12 @@ impl<R: Read> Capture<R> {
         read.map(|_| ())
     }
 
+    /// How many octets are held in memory.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// The octets of the frame that came last.
     pub(crate) fn octets(&self, frame: &Frame) -> &[u8] {
         self.buffer.get(frame.octets.clone()).unwrap_or_default()

@@ -94,13 +94,11 @@ impl Finder {
 /// What session packets begin with.
 const SIGNATURE: [u8; 2] = [0xFF, 0xFF];
 
-/// Whether it is a session packet that is not in order, rather than something else.
+/// Whether it is a whole session packet with something wrong in it, rather than something else.
 const fn is_damaged_ours(error: ParseError) -> bool {
-    !matches!(
+    matches!(
         error,
-        ParseError::TruncatedSignature { .. }
-            | ParseError::BadSignature { .. }
-            | ParseError::UnknownCommand { .. }
+        ParseError::BadVersion { .. } | ParseError::BadCount { .. }
     )
 }
 

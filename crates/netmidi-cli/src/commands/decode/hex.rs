@@ -5,12 +5,14 @@ use std::fmt;
 /// Why a line is no payload.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum BadHex {
-    /// Something else than a hex digit, the so-manieth character from 1.
+    /// Something else than a hex digit, the so many characters from the beginning, from 1.
     Digit { found: char, column: usize },
     /// Half an octet is left over.
     Half,
     /// Not even text.
     NoText,
+    /// Longer than any packet.
+    Long,
 }
 
 /// Reads the octets of a line into `octets`; spaces may stand anywhere.
@@ -55,6 +57,7 @@ impl fmt::Display for BadHex {
             }
             Self::Half => f.write_str("a hex digit is missing: every octet has two"),
             Self::NoText => f.write_str("it is not text"),
+            Self::Long => f.write_str("it is longer than any packet"),
         }
     }
 }

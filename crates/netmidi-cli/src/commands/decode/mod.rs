@@ -12,10 +12,14 @@ mod flow;
 mod fragments;
 mod hex;
 mod link;
+mod live;
 mod packet;
 mod print;
 mod print_verbose;
 mod problem;
+mod replay;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
@@ -23,9 +27,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use netmidi::PeerAddress;
 
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::stop::Stop as StopSignal;
 
 use self::capture::{Capture, Damage, Frame, NoCapture, Step};
 use self::diagnosis::Diagnosis;
@@ -33,8 +39,10 @@ use self::filter::{Filter, Peer, What};
 use self::flow::Finder;
 use self::fragments::Fragments;
 use self::link::{Content, Link, Udp};
+use self::live::Live;
 use self::packet::{Captured, Reading};
 use self::print::{Form, Printer};
+use self::replay::{Collector, ReplayArgs};
 
 /// Explain the MIDI packets of a network capture, and what went wrong in it.
 ///
@@ -46,7 +54,7 @@ use self::print::{Form, Printer};
 Examples:
   netmidi decode trouble.pcap                    each MIDI packet on a line, and what went wrong
   netmidi decode --verbose --peer 192.0.2.7 trouble.pcapng
-  sudo tcpdump -i eth0 -U -w - udp | netmidi decode -
+  netmidi decode --replay synth.local trouble.pcap   play what was captured to somebody
   netmidi decode --json --hex packets.txt        each line of hex digits as a JSON object")]
 pub(crate) struct Decode {
     /// The capture; `-` or nothing is standard input.
@@ -80,6 +88,8 @@ pub(crate) struct Decode {
     /// Print only packets of these kinds.
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     only: Vec<What>,
+    #[command(flatten)]
+    replay: ReplayArgs,
 }
 
 /// Who is told of every packet that belongs to MIDI, in the order of the capture.
@@ -92,7 +102,8 @@ const DAMAGES_TOLD: u64 = 20;
 
 impl Decode {
     pub(crate) fn run(&self, console: &Console) -> Result<(), Failure> {
-        let form = match (self.summary, self.json, self.verbose) {
+        let summary = self.summary || self.replay.replay.is_some();
+        let form = match (summary, self.json, self.verbose) {
             (true, ..) => Form::Silent,
             (_, true, verbose) => Form::Json { verbose },
             (_, _, true) => Form::Verbose,
@@ -104,15 +115,22 @@ impl Decode {
         };
         let colour = !self.json
             && anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
-        let mut printer = Printer::new(form, filter, !self.hex, colour);
-        let input = self.open()?;
+        let to = Box::new(io::stdout());
+        let mut printer = Printer::new(to, form, filter, !self.hex, colour);
+        let input = Live::new(self.open()?)?;
         if self.hex {
-            return self.hex(BufReader::new(input), &mut printer);
+            return self.hex(input, &mut printer);
         }
         let mut run = Run {
             finder: Finder::new(self.port.clone(), self.all_udp),
             fragments: Fragments::default(),
-            diagnosis: (!self.no_diagnosis).then(Diagnosis::default),
+            diagnosis: (!self.no_diagnosis && self.replay.replay.is_none())
+                .then(Diagnosis::default),
+            replay: self
+                .replay
+                .replay
+                .is_some()
+                .then(|| Collector::new(self.replay.session)),
             printer,
             counts: Counts::default(),
         };
@@ -121,7 +139,28 @@ impl Decode {
         }
         run.capture(input)
             .map_err(|why| why.into_failure(&self.name()))?;
+        if let (Some(collector), Some(to)) = (run.replay.take(), self.replay.replay.clone()) {
+            return self.replay(collector, to, console);
+        }
         run.end(self.json, console)
+    }
+
+    /// Plays what was collected to a peer.
+    fn replay(
+        &self,
+        collector: Collector,
+        to: PeerAddress,
+        console: &Console,
+    ) -> Result<(), Failure> {
+        let part = collector.into_part()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::failed(format!("cannot replay: {error}")))?;
+        runtime.block_on(async {
+            let mut stop = StopSignal::listen()?;
+            part.play(to, self.replay.speed, console, stop.wait()).await
+        })
     }
 
     fn path(&self) -> Option<&Path> {
@@ -135,14 +174,14 @@ impl Decode {
         }
     }
 
-    fn open(&self) -> Result<Box<dyn Read>, Failure> {
+    fn open(&self) -> Result<Box<dyn Read + Send>, Failure> {
         let Some(path) = self.path() else {
             if self.file.is_none() && io::stdin().is_terminal() {
                 return Err(Failure::usage(
                     "nothing to decode; name a capture file, or give one on standard input",
                 ));
             }
-            return Ok(Box::new(io::stdin().lock()));
+            return Ok(Box::new(io::stdin()));
         };
         match File::open(path) {
             Ok(file) if !path.is_dir() => Ok(Box::new(file)),
@@ -164,23 +203,34 @@ impl Decode {
     }
 
     /// Each line is a payload.
-    fn hex(&self, mut input: impl BufRead, printer: &mut Printer) -> Result<(), Failure> {
+    fn hex(&self, input: impl Read, printer: &mut Printer) -> Result<(), Failure> {
+        let mut input = BufReader::with_capacity(1 << 18, input);
         let mut line = Vec::new();
         let mut octets = Vec::new();
         for number in 1.. {
-            // What waits for more input should not wait with its output.
-            if input.fill_buf().is_ok_and(<[u8]>::is_empty) {
-                break;
+            if input.buffer().is_empty() {
+                // Nobody waits for lines that have been decoded, while we wait for more.
+                printer.flush()?;
             }
             line.clear();
-            let mut limited = (&mut input).take(MAX_LINE);
-            if let Err(error) = limited.read_until(b'\n', &mut line) {
-                printer.flush()?;
-                eprintln!("netmidi: cannot read line {number}: {error}");
-                break;
+            match read_line(&mut input, &mut line) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    printer.flush()?;
+                    eprintln!(
+                        "netmidi: cannot read {}, line {number}: {error}",
+                        self.name()
+                    );
+                    break;
+                }
             }
             let text = line.strip_suffix(b"\n").unwrap_or(&line);
-            match hex::read(text, &mut octets) {
+            let result = match text.len() {
+                ..MAX_LINE => hex::read(text, &mut octets),
+                _ => Err(hex::BadHex::Long),
+            };
+            match result {
                 Ok(()) => {
                     let captured = Captured {
                         number,
@@ -205,14 +255,34 @@ impl Decode {
 }
 
 /// Octets of a line of hex digits: more than the largest UDP payload takes with spaces.
-const MAX_LINE: u64 = 1 << 20;
+const MAX_LINE: usize = 1 << 20;
+
+/// Reads a line, of which no more than [`MAX_LINE`] octets are kept. 0 at the end.
+fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
+    let mut read = 0;
+    loop {
+        let octets = match input.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            octets => octets?,
+        };
+        let end = octets.iter().position(|&octet| octet == b'\n');
+        let taken = end.map_or(octets.len(), |end| end + 1);
+        let room = MAX_LINE.saturating_sub(line.len());
+        line.extend(octets.iter().take(taken.min(room)));
+        read += taken;
+        input.consume(taken);
+        if taken == 0 || end.is_some() {
+            return Ok(read);
+        }
+    }
+}
 
 /// Going through a capture.
-#[derive(Debug)]
 struct Run {
     finder: Finder,
     fragments: Fragments,
     diagnosis: Option<Diagnosis>,
+    replay: Option<Collector>,
     printer: Printer,
     counts: Counts,
 }
@@ -357,6 +427,9 @@ impl Run {
             self.counts.malformed += 1;
         }
         self.printer.packet(&captured, &reading)?;
+        if let Some(replay) = &mut self.replay {
+            replay.packet(&captured, &reading)?;
+        }
         match &mut self.diagnosis {
             Some(diagnosis) => diagnosis.packet(&captured, &reading),
             None => Ok(()),

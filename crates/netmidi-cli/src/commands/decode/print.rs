@@ -41,9 +41,10 @@ pub(crate) enum Form {
     Json { verbose: bool },
 }
 
-/// Prints packets to standard output.
-#[derive(Debug)]
+/// Prints packets.
 pub(crate) struct Printer {
+    /// Standard output, but for tests.
+    to: Box<dyn Write>,
     form: Form,
     filter: Filter,
     /// Whether the packets come from a capture: then they have frames.
@@ -60,8 +61,15 @@ pub(crate) struct Printer {
 }
 
 impl Printer {
-    pub(crate) fn new(form: Form, filter: Filter, framed: bool, colour: bool) -> Self {
+    pub(crate) fn new(
+        to: Box<dyn Write>,
+        form: Form,
+        filter: Filter,
+        framed: bool,
+        colour: bool,
+    ) -> Self {
         Self {
+            to,
             form,
             filter,
             framed,
@@ -81,10 +89,9 @@ impl Printer {
 
     /// Hands on what was printed.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
-        let mut stdout = io::stdout().lock();
-        stdout.write_all(&self.out)?;
+        self.to.write_all(&self.out)?;
         self.out.clear();
-        stdout.flush()?;
+        self.to.flush()?;
         Ok(())
     }
 
@@ -270,18 +277,12 @@ impl Printer {
 
     fn problem(&self, line: &mut String, problem: &Problem) -> fmt::Result {
         let (style, end) = self.style(AnsiColor::Red.on_default().bold());
-        let layer = match problem.layer() {
-            "journal" => "journal ",
-            _ => "",
-        };
-        let offset = problem.offset;
         match problem.kind {
             Kind::Packet(error) => write!(line, "  {style}malformed: {error}{end}"),
             Kind::Journal(error) => {
-                write!(
-                    line,
-                    "  {style}malformed {layer}at byte {offset}: {error}{end}"
-                )
+                let start = problem.offset.saturating_sub(error.offset());
+                let begins = format_args!("malformed journal, which begins at byte {start}");
+                write!(line, "  {style}{begins}: {error}{end}")
             }
         }
     }

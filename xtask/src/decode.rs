@@ -1,0 +1,22 @@
+//! Every MIDI command of a capture, as `netmidi decode` and as tshark read it: the test
+//! `decode_tshark` of netmidi-cli. It also tells how fast the released binary is.
+
+use crate::stage::{Verdict, cargo, need, run, target_dir};
+
+/// Where the test finds its seed.
+const SEED: &str = "NETMIDI_TSHARK_SEED";
+/// Where it finds the binary.
+const BINARY: &str = "NETMIDI_BINARY";
+
+pub(crate) fn check(seed: u32) -> Verdict {
+    need("tshark", "apt install tshark")?;
+    println!("seed {seed}");
+    run(&mut cargo(
+        "build --release --package netmidi-cli".split(' '),
+    ))?;
+    let binary = target_dir().join("release").join("netmidi");
+    let test = "test --package netmidi-cli --test decode_tshark -- --ignored --nocapture";
+    run(cargo(test.split(' '))
+        .env(SEED, seed.to_string())
+        .env(BINARY, binary))
+}
