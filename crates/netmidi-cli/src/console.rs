@@ -1,10 +1,14 @@
 //! What a command prints: for people, or for programs.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::Notify;
 use tracing_subscriber::EnvFilter;
 
 use crate::event::Event;
@@ -41,8 +45,12 @@ pub(crate) struct Console {
     quiet: bool,
     /// Standard output belongs to somebody else: what is for people goes to standard error.
     aside: bool,
+    /// Whether a quiet console shows what is played.
+    hides_midi: bool,
     /// `time_us` counts from here.
     started: Instant,
+    /// Comes true when nobody reads any more.
+    gone: Option<Arc<Notify>>,
 }
 
 impl Console {
@@ -68,8 +76,10 @@ impl Console {
         Ok(Self {
             json: false,
             aside: false,
+            hides_midi: false,
             quiet: args.quiet,
             started,
+            gone: None,
         })
     }
 
@@ -85,42 +95,49 @@ impl Console {
         self
     }
 
+    /// What is played is not what was asked for: a quiet console does not show it.
+    pub(crate) const fn hide_midi(mut self) -> Self {
+        self.hides_midi = self.quiet;
+        self
+    }
+
+    /// Tells what happened, on standard output, at once; warnings and errors on standard error, and
+    /// for programs on both.
+    pub(crate) fn tell(&self, event: &Event) -> Result<(), Failure> {
+        self.tell_of(None, event)
+    }
+
     /// Tells what happened at one of several bridges, or the only one.
     pub(crate) fn tell_of(&self, bridge: Option<&str>, event: &Event) -> Result<(), Failure> {
-        if let Event::Error { message } = event {
-            self.complain(bridge, message);
-            return Ok(());
+        match event {
+            Event::Warning { message } => self.note(&prefixed(bridge, message)),
+            Event::Error { message } => complain(&prefixed(bridge, message)),
+            _ => {}
         }
         if self.json {
-            let mut value = event.to_json(self.started);
-            if let Some(object) = value.as_object_mut() {
-                if let Some(bridge) = bridge {
-                    object.insert("bridge".to_owned(), bridge.into());
-                }
-                return self.print(&value);
+            let mut object = event.to_json(self.started).map_err(io::Error::from)?;
+            if let Some(bridge) = bridge
+                && object.pop() == Some(b'}')
+            {
+                object.extend_from_slice(b",\"bridge\":");
+                serde_json::to_writer(&mut object, bridge).map_err(io::Error::from)?;
+                object.push(b'}');
             }
-            return Ok(());
+            return write_json(object);
         }
         match event {
-            Event::Warning { message } => {
-                if !self.quiet {
-                    self.complain(bridge, message);
-                }
-            }
-            Event::Midi { .. } if self.aside || self.quiet => {}
-            event => {
-                if let Some(line) = event.to_line(self.quiet) {
-                    return self.line(&prefixed(bridge, &line));
-                }
-            }
+            Event::Midi { .. } if self.aside || self.hides_midi => Ok(()),
+            event => match event.to_line(self.quiet) {
+                Some(line) => self.line(&prefixed(bridge, &line)),
+                None => Ok(()),
+            },
         }
-        Ok(())
     }
 
     /// Something that is no event of a place: for programs, and for people.
     pub(crate) fn say(&self, value: &Value, line: &str) -> Result<(), Failure> {
         match self.json {
-            true => self.print(value),
+            true => write_json(serde_json::to_vec(value).map_err(io::Error::from)?),
             false if self.quiet => Ok(()),
             false => self.line(line),
         }
@@ -128,29 +145,16 @@ impl Console {
 
     /// Something went wrong: on standard error, and for programs.
     pub(crate) fn complain(&self, bridge: Option<&str>, sentence: &str) {
-        eprintln!("netmidi: {}", prefixed(bridge, sentence));
-        if self.json {
-            let mut value = json!({ "event": "error", "message": sentence });
-            if let (Some(object), Some(bridge)) = (value.as_object_mut(), bridge) {
-                object.insert("bridge".to_owned(), bridge.into());
-            }
-            // Who has gone is noticed with the next event.
-            let _ = self.print(&value);
-        }
+        let message = sentence.to_owned();
+        // Who has gone is noticed with the next event.
+        let _ = self.tell_of(bridge, &Event::Error { message });
     }
 
-    fn print(&self, value: &Value) -> Result<(), Failure> {
-        let mut line = serde_json::to_vec(value).map_err(io::Error::from)?;
-        line.push(b'\n');
-        let mut out = io::stdout().lock();
-        out.write_all(&line)?;
-        out.flush()?;
-        Ok(())
-    }
-
-    fn line(&self, line: &str) -> Result<(), Failure> {
+    /// A line for people on standard output, at once. Its colours are taken out where they are not
+    /// wanted.
+    pub(crate) fn line(&self, line: &str) -> Result<(), Failure> {
         if self.aside {
-            eprintln!("{line}");
+            let _ = writeln!(anstream::stderr(), "{line}");
             return Ok(());
         }
         let mut out = anstream::stdout().lock();
@@ -159,34 +163,76 @@ impl Console {
         Ok(())
     }
 
-    /// Tells what happened, on standard output, at once.
-    pub(crate) fn tell(&self, event: &Event) -> Result<(), Failure> {
-        if self.json {
-            let mut line =
-                serde_json::to_vec(&event.to_json(self.started)).map_err(io::Error::from)?;
-            if line == b"null" {
-                return Ok(());
-            }
-            line.push(b'\n');
-            let mut out = io::stdout().lock();
-            out.write_all(&line)?;
-            out.flush()?;
-            return Ok(());
+    /// What stands above lines for people.
+    pub(crate) fn heading(&self, line: &str) -> Result<(), Failure> {
+        match self.quiet {
+            true => Ok(()),
+            false => self.line(line),
         }
-        if let Some(line) = event.to_line(self.quiet) {
-            let mut out = anstream::stdout().lock();
-            writeln!(out, "{line}")?;
-            out.flush()?;
-        }
-        Ok(())
+    }
+
+    /// An object for programs on standard output, at once.
+    pub(crate) fn object(&self, object: &impl Serialize) -> Result<(), Failure> {
+        write_json(serde_json::to_vec(object).map_err(io::Error::from)?)
     }
 
     /// Something worth knowing for a person who watches, on standard error.
     pub(crate) fn note(&self, sentence: &str) {
         if !self.quiet {
-            eprintln!("netmidi: {sentence}");
+            complain(sentence);
         }
     }
+
+    /// Waits until nobody reads standard output any more, if that can be noticed before something is
+    /// written: `netmidi serve | head -1` then ends, although nobody plays.
+    ///
+    /// Cancel safe.
+    pub(crate) async fn reader_gone(&mut self) {
+        self.gone.get_or_insert_with(watch_reader).notified().await;
+    }
+}
+
+fn write_json(mut line: Vec<u8>) -> Result<(), Failure> {
+    line.push(b'\n');
+    let mut out = io::stdout().lock();
+    out.write_all(&line)?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Writes a sentence to standard error. Nobody may read it any more: then it is not heard.
+fn complain(sentence: &str) {
+    let _ = writeln!(io::stderr(), "netmidi: {sentence}");
+}
+
+/// Notified when standard output is a pipe and its last reader has closed it.
+#[cfg(unix)]
+fn watch_reader() -> Arc<Notify> {
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::FileTypeExt;
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    let gone = Arc::new(Notify::new());
+    let out = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+    let Ok(out) = out else { return gone };
+    let is_pipe = out.metadata().is_ok_and(|it| it.file_type().is_fifo());
+    if is_pipe {
+        let told = Arc::clone(&gone);
+        // A thread that sleeps until then, and ends with the process.
+        std::thread::spawn(move || {
+            let mut watched = [PollFd::new(out.as_fd(), PollFlags::empty())];
+            while poll(&mut watched, PollTimeout::NONE) == Err(nix::errno::Errno::EINTR) {}
+            told.notify_one();
+        });
+    }
+    gone
+}
+
+#[cfg(not(unix))]
+fn watch_reader() -> Arc<Notify> {
+    let _ = File::open;
+    Arc::new(Notify::new())
 }
 
 /// A sentence of one of several bridges.

@@ -1,13 +1,15 @@
 //! What happens at any place that MIDI comes from and goes to, and how it is told.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use anstyle::{AnsiColor, Style};
 use netmidi::message::MessageBuf;
 use netmidi::{ClockEstimate, Origin, Peer};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::text::{hex, tame};
 
@@ -77,24 +79,102 @@ impl Member {
         }
     }
 
-    fn to_json(&self) -> Value {
+    fn to_json(&self) -> PeerJson<'_> {
         match &self.kind {
-            Kind::Rtp(peer) => json!({
-                "name": peer.name,
-                "ssrc": ssrc(peer),
-                "control": peer.control.to_string(),
-                "data": peer.data.to_string(),
-                "role": match peer.role {
+            Kind::Rtp(peer) => PeerJson::Rtp {
+                name: &peer.name,
+                ssrc: ssrc(peer),
+                control: peer.control,
+                data: peer.data,
+                role: match peer.role {
                     netmidi::Role::Initiator => "initiator",
                     netmidi::Role::Participant => "participant",
                 },
-            }),
-            Kind::Tcp { address } => json!({ "address": address.to_string() }),
-            Kind::Port { name } => json!({ "port": name }),
-            Kind::File { name } => json!({ "file": name }),
-            Kind::Stdio => json!({ "file": "-" }),
+            },
+            Kind::Tcp { address } => PeerJson::Tcp { address: *address },
+            Kind::Port { name } => PeerJson::Port { port: name },
+            Kind::File { name } => PeerJson::File { file: name },
+            Kind::Stdio => PeerJson::File { file: "-" },
         }
     }
+}
+
+/// Somebody who plays, for programs. Addresses are texts.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum PeerJson<'a> {
+    Rtp {
+        name: &'a str,
+        ssrc: String,
+        control: SocketAddr,
+        data: SocketAddr,
+        role: &'static str,
+    },
+    Tcp {
+        address: SocketAddr,
+    },
+    Port {
+        port: &'a str,
+    },
+    File {
+        file: &'a str,
+    },
+}
+
+/// An event for programs: its name first, then its fields in the order of the contract.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+enum EventJson<'a> {
+    Listening {
+        control: SocketAddr,
+        data: SocketAddr,
+        name: &'a str,
+    },
+    #[serde(rename = "listening")]
+    ListeningTcp {
+        address: SocketAddr,
+    },
+    Announced {
+        name: &'a str,
+    },
+    Trying {
+        to: &'a str,
+        state: &'a str,
+    },
+    Connected {
+        peer: PeerJson<'a>,
+    },
+    Midi {
+        hex: String,
+        text: String,
+        peer: String,
+        repaired: bool,
+        time_us: u64,
+    },
+    Sync {
+        peer: String,
+        latency_us: u64,
+        offset_us: i64,
+        uncertainty_us: u64,
+    },
+    Loss {
+        peer: String,
+        lost: u32,
+        repaired: u32,
+    },
+    Disconnected {
+        peer: String,
+        reason: &'static str,
+        detail: &'a str,
+    },
+    #[serde(rename = "end_of_input")]
+    EndOfInput,
+    Warning {
+        message: &'a str,
+    },
+    Error {
+        message: &'a str,
+    },
 }
 
 /// An SSRC as programs read it.
@@ -168,13 +248,13 @@ pub(crate) enum Event {
         repaired: u32,
         covered: bool,
     },
-    /// Standard input has ended; what stands there was played.
-    EndOfInput,
     Disconnected {
         member: Arc<Member>,
         reason: Reason,
         detail: String,
     },
+    /// Standard input has ended; what stands there was played.
+    EndOfInput,
     /// Somebody who was tried did not become a member, and is not tried any more or refused.
     NotConnected {
         to: String,
@@ -192,84 +272,74 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    /// For programs; null when it is only for people. Times count from `started`.
-    pub(crate) fn to_json(&self, started: Instant) -> Value {
-        match self {
+    /// For programs: one object. Times count from `started`.
+    pub(crate) fn to_json(&self, started: Instant) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(&match self {
             Self::Listening {
                 control,
                 data,
                 name,
-            } => json!({
-                "event": "listening",
-                "control": control.to_string(),
-                "data": data.to_string(),
-                "name": name,
-            }),
-            Self::ListeningTcp { address } => {
-                json!({ "event": "listening", "address": address.to_string() })
-            }
-            Self::Announced { name } => json!({ "event": "announced", "name": name }),
-            Self::Trying { to, state } => json!({ "event": "trying", "to": to, "state": state }),
-            Self::Connected { member } => {
-                json!({ "event": "connected", "peer": member.to_json() })
-            }
+            } => EventJson::Listening {
+                control: *control,
+                data: *data,
+                name,
+            },
+            Self::ListeningTcp { address } => EventJson::ListeningTcp { address: *address },
+            Self::Announced { name } => EventJson::Announced { name },
+            Self::EndOfInput => EventJson::EndOfInput,
+            Self::Trying { to, state } => EventJson::Trying { to, state },
+            Self::Connected { member } => EventJson::Connected {
+                peer: member.to_json(),
+            },
             Self::Midi {
                 member,
                 at,
                 message,
                 origin,
-            } => {
-                let time = at.saturating_duration_since(started).as_micros();
-                json!({
-                    "event": "midi",
-                    "hex": hex(&message.as_message().to_vec()),
-                    "text": message.to_string(),
-                    "peer": member.key(),
-                    "repaired": *origin == Origin::Repaired,
-                    "time_us": u64::try_from(time).unwrap_or(u64::MAX),
-                })
-            }
-            Self::Sync { member, clock } => json!({
-                "event": "sync",
-                "peer": member.key(),
-                "latency_us": micros(clock.latency),
-                "offset_us": clock.offset,
-                "uncertainty_us": micros(clock.uncertainty),
-            }),
+            } => EventJson::Midi {
+                hex: hex(&message.as_message().to_vec()),
+                text: message.to_string(),
+                peer: member.key(),
+                repaired: *origin == Origin::Repaired,
+                time_us: micros(at.saturating_duration_since(started)),
+            },
+            Self::Sync { member, clock } => EventJson::Sync {
+                peer: member.key(),
+                latency_us: micros(clock.latency),
+                offset_us: clock.offset,
+                uncertainty_us: micros(clock.uncertainty),
+            },
             Self::Loss {
                 member,
                 lost,
                 repaired,
                 ..
-            } => json!({
-                "event": "loss",
-                "peer": member.key(),
-                "lost": lost,
-                "repaired": repaired,
-            }),
-            Self::EndOfInput => Value::Null,
+            } => EventJson::Loss {
+                peer: member.key(),
+                lost: *lost,
+                repaired: *repaired,
+            },
             Self::Disconnected {
                 member,
                 reason,
                 detail,
-            } => json!({
-                "event": "disconnected",
-                "peer": member.key(),
-                "reason": reason.word(),
-                "detail": detail,
-            }),
-            Self::NotConnected { to, reason, detail } => json!({
-                "event": "disconnected",
-                "peer": to,
-                "reason": reason.word(),
-                "detail": detail,
-            }),
-            Self::Warning { message } => json!({ "event": "warning", "message": message }),
-            Self::Error { message } => json!({ "event": "error", "message": message }),
-        }
+            } => EventJson::Disconnected {
+                peer: member.key(),
+                reason: reason.word(),
+                detail,
+            },
+            Self::NotConnected { to, reason, detail } => EventJson::Disconnected {
+                peer: to.clone(),
+                reason: reason.word(),
+                detail,
+            },
+            Self::Warning { message } => EventJson::Warning { message },
+            Self::Error { message } => EventJson::Error { message },
+        })
     }
 
-    /// For people; none when there is nothing to say.
+    /// For people: what happened, to whom, and more about it; with colours, which are taken out where
+    /// they are not wanted. None when there is nothing to say.
     pub(crate) fn to_line(&self, quiet: bool) -> Option<String> {
         Some(match self {
             Self::Midi {
@@ -278,13 +348,13 @@ impl Event {
                 origin,
                 ..
             } => {
-                let mark = match origin {
-                    Origin::Live => "",
-                    Origin::Repaired => "  (repaired)",
-                    Origin::Silence => "  (silenced)",
-                    Origin::Restored => "  (restored)",
+                let (what, style) = match origin {
+                    Origin::Live => ("midi", AnsiColor::Cyan.on_default()),
+                    Origin::Repaired => ("repaired", AnsiColor::Yellow.on_default()),
+                    Origin::Silence => ("silenced", AnsiColor::Magenta.on_default()),
+                    Origin::Restored => ("restored", AnsiColor::Yellow.on_default()),
                 };
-                format!("{:<20} {message}{mark}", member.name())
+                line(what, style, &member.name(), message)
             }
             _ if quiet => return None,
             Self::Listening {
@@ -292,12 +362,30 @@ impl Event {
                 data,
                 name,
             } => {
-                format!("listening as {:?} on {control}, data {data}", tame(name))
+                let port = data.port();
+                let about = format_args!("control {control}, data port {port}");
+                line("listening", STATE, &tame(name), about)
             }
-            Self::ListeningTcp { address } => format!("listening on TCP {address}"),
-            Self::Announced { name } => format!("shown in the network as {:?}", tame(name)),
-            Self::Trying { to, state } => format!("{to}: {state}"),
-            Self::Connected { member } => format!("{:<20} connected", member.name()),
+            Self::ListeningTcp { address } => line("listening", STATE, "TCP", address),
+            Self::EndOfInput => "standard input has ended".to_owned(),
+            Self::Announced { name } => line(
+                "announced",
+                STATE,
+                &tame(name),
+                "by this name others see it in the network",
+            ),
+            Self::Trying { to, state } => line("inviting", STATE, &tame(to), tame(state)),
+            Self::Connected { member } => {
+                let style = AnsiColor::Green.on_default().bold();
+                match &member.kind {
+                    Kind::Rtp(peer) => {
+                        let (control, ssrc) = (peer.control, ssrc(peer));
+                        let about = format_args!("{control}, SSRC {ssrc}");
+                        line("connected", style, &member.name(), about)
+                    }
+                    _ => line("connected", style, &member.name(), ""),
+                }
+            }
             Self::Sync { .. } | Self::Warning { .. } | Self::Error { .. } => return None,
             Self::Loss {
                 member,
@@ -305,25 +393,142 @@ impl Event {
                 repaired,
                 covered,
             } => {
-                let rest = if *covered {
-                    ""
-                } else {
-                    ", not all could be put right"
+                let packets = plural(*lost, "packet");
+                let messages = plural(*repaired, "message");
+                let rest = match covered {
+                    true => "",
+                    false => "; no journal tells all that was in them",
                 };
-                format!(
-                    "{:<20} {lost} lost, {repaired} repaired{rest}",
-                    member.name()
+                let about = format_args!("{packets} lost, {messages} put it right{rest}");
+                line(
+                    "loss",
+                    AnsiColor::Yellow.on_default(),
+                    &member.name(),
+                    about,
                 )
             }
-            Self::EndOfInput => "the end of standard input".to_owned(),
             Self::Disconnected { member, detail, .. } => {
-                format!("{:<20} disconnected: {detail}", member.name())
+                line("disconnected", GONE, &member.name(), tame(detail))
             }
-            Self::NotConnected { to, detail, .. } => format!("{to}: {detail}"),
+            Self::NotConnected { to, reason, detail } => {
+                let what = match reason {
+                    Reason::Refused => "refused",
+                    Reason::Timeout => "no answer",
+                    _ => "not reached",
+                };
+                line(what, GONE, &tame(to), tame(detail))
+            }
         })
     }
 }
 
+const STATE: Style = AnsiColor::Blue.on_default();
+const GONE: Style = AnsiColor::Red.on_default();
+
+/// A line in columns.
+fn line(what: &str, style: Style, who: &str, about: impl fmt::Display) -> String {
+    let line = format!("{style}{what:<12}{style:#}  {who:<20}  {about}");
+    line.trim_end().to_owned()
+}
+
+fn plural(count: u32, of: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {of}{s}")
+}
+
 fn micros(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a panic is a failed test")]
+mod tests {
+    use super::*;
+
+    fn json(event: &Event) -> String {
+        String::from_utf8(event.to_json(Instant::now()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_name_comes_first_and_the_fields_as_in_the_contract() {
+        let control: SocketAddr = "[fe80::1%2]:5004".parse().unwrap();
+        let data = "192.0.2.7:5005".parse().unwrap();
+        let name = "Örgel \"1\"".to_owned();
+        assert_eq!(
+            json(&Event::Listening {
+                control,
+                data,
+                name
+            }),
+            r#"{"event":"listening","control":"[fe80::1%2]:5004","data":"192.0.2.7:5005","name":"Örgel \"1\""}"#
+        );
+        assert_eq!(
+            json(&Event::ListeningTcp { address: data }),
+            r#"{"event":"listening","address":"192.0.2.7:5005"}"#
+        );
+        let member = Member::new(0, Kind::Tcp { address: data });
+        assert_eq!(
+            json(&Event::Connected {
+                member: Arc::clone(&member)
+            }),
+            r#"{"event":"connected","peer":{"address":"192.0.2.7:5005"}}"#
+        );
+        let at = Instant::now();
+        let midi = Event::Midi {
+            member: Arc::clone(&member),
+            at,
+            message: "note_on note=60 velocity=100".parse().unwrap(),
+            origin: Origin::Repaired,
+        };
+        let text = String::from_utf8(midi.to_json(at).unwrap()).unwrap();
+        assert_eq!(
+            text,
+            r#"{"event":"midi","hex":"90 3c 64","text":"note_on channel=0 note=60 velocity=100","peer":"192.0.2.7:5005","repaired":true,"time_us":0}"#
+        );
+        let loss = Event::Loss {
+            member,
+            lost: 2,
+            repaired: 3,
+            covered: true,
+        };
+        assert_eq!(
+            json(&loss),
+            r#"{"event":"loss","peer":"192.0.2.7:5005","lost":2,"repaired":3}"#
+        );
+        let (to, detail) = ("stage:5004".to_owned(), "it answered NO".to_owned());
+        let reason = Reason::Refused;
+        assert_eq!(
+            json(&Event::NotConnected { to, reason, detail }),
+            r#"{"event":"disconnected","peer":"stage:5004","reason":"refused","detail":"it answered NO"}"#
+        );
+    }
+
+    #[test]
+    fn people_read_columns() {
+        let address = "192.0.2.7:9000".parse().unwrap();
+        let member = Member::new(0, Kind::Tcp { address });
+        let midi = |origin| {
+            let message = "clock".parse().unwrap();
+            let (member, at) = (Arc::clone(&member), Instant::now());
+            let line = Event::Midi {
+                member,
+                at,
+                message,
+                origin,
+            }
+            .to_line(true);
+            anstream::adapter::strip_str(&line.unwrap()).to_string()
+        };
+        assert_eq!(
+            midi(Origin::Live),
+            "midi          192.0.2.7:9000        clock"
+        );
+        assert_eq!(
+            midi(Origin::Repaired),
+            "repaired      192.0.2.7:9000        clock"
+        );
+        let connected = Event::Connected { member };
+        assert!(connected.to_line(true).is_none(), "quiet");
+        assert!(!connected.to_line(false).unwrap().ends_with(' '));
+    }
 }

@@ -176,6 +176,24 @@ impl Hub {
 
     /// Done when what was sent before has gone out to everybody.
     pub(crate) fn flush(&self) -> BoxFuture<'static, ()> {
+        self.at_all(Place::flush)
+    }
+
+    /// Done when what was sent before has left this process, TCP included: not for what others play,
+    /// because one who does not read would hold up itself.
+    pub(crate) fn drain(&self) -> BoxFuture<'static, ()> {
+        self.at_all(Place::drain)
+    }
+
+    /// Done when all have told that they have what was sent before, which some never do.
+    pub(crate) fn delivered(&self) -> BoxFuture<'static, ()> {
+        self.at_all(Place::delivered)
+    }
+
+    fn at_all(
+        &self,
+        what: impl Fn(&Place, &[Arc<Member>]) -> BoxFuture<'static, ()>,
+    ) -> BoxFuture<'static, ()> {
         let members: Vec<Vec<Arc<Member>>> = (0..self.places.len())
             .map(|place| {
                 self.members
@@ -185,9 +203,9 @@ impl Hub {
                     .collect()
             })
             .collect();
-        let flushes = self.places.iter().zip(&members);
-        let flushes = flushes.filter_map(|(place, members)| Some(place.as_ref()?.flush(members)));
-        join_all(flushes.collect::<Vec<_>>()).map(|_| ()).boxed()
+        let all = self.places.iter().zip(&members);
+        let all = all.filter_map(|(place, members)| Some(what(place.as_ref()?, members)));
+        join_all(all.collect::<Vec<_>>()).map(|_| ()).boxed()
     }
 
     /// Begins to end: what is held is let go, what was sent goes out, peers are told. The events go on

@@ -56,6 +56,7 @@ enum Command {
     Connect(commands::connect::Connect),
     #[command(subcommand)]
     Tcp(commands::tcp::Tcp),
+    Discover(commands::discover::Discover),
     Bridge(Box<commands::bridge::Bridge>),
     Ports(commands::ports::Ports),
     Completions(commands::completions::Completions),
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
         Command::Serve(it) => block_on(it.run(console)),
         Command::Connect(it) => block_on(it.run(console)),
         Command::Tcp(it) => block_on(it.run(console)),
+        Command::Discover(it) => block_on(it.run(console)),
         Command::Bridge(it) => block_on(it.run(console)),
         Command::Ports(it) => it.run(),
         Command::Completions(it) => it.run(),

@@ -1,11 +1,16 @@
 //! What `serve`, `connect` and `tcp` have in common: their options, and the loop in which they run.
 
+use std::future::pending;
+use std::time::Duration;
+
 use clap::Args;
+use futures::FutureExt;
+use futures::future::{BoxFuture, join};
 use netmidi::bridge::Circles;
-use netmidi::{IpNet, JournalPolicy};
+use netmidi::{InvitationState, IpNet, JournalPolicy, MAX_NAME_OCTETS};
 
 use crate::console::Console;
-use crate::event::Event;
+use crate::event::{Event, Reason};
 use crate::failure::Failure;
 use crate::hub::{Hub, Ways};
 use crate::place::{Options, Place};
@@ -89,55 +94,275 @@ impl PlayArgs {
     }
 }
 
-/// What becomes of a command at the end of standard input.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum AtEndOfInput {
-    GoOn,
-    End,
+/// How long a command that connects goes on.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct EndArgs {
+    /// End with the session instead of connecting again: with success if either side ended it, else
+    /// with failure.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Give up if there is no session after so many seconds. Without it netmidi tries for ever.
+    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
 }
 
-/// Runs until it is told to end.
+/// A time in seconds; with a fraction, if need be.
+pub(crate) fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let seconds = text.parse().ok().filter(|it| *it > 0.0);
+    let time = seconds.and_then(|it| Duration::try_from_secs_f64(it).ok());
+    time.filter(|it| *it <= LONGEST_TIME)
+        .ok_or("write a number of seconds above 0, such as 10 or 0.5")
+}
+
+/// A thousand years are for ever, and no clock overflows.
+const LONGEST_TIME: Duration = Duration::from_secs(1_000 * 365 * 86_400);
+
+/// The name that others see.
+pub(crate) fn name(text: &str) -> Result<String, String> {
+    match text.len() {
+        0..=MAX_NAME_OCTETS => Ok(text.to_owned()),
+        octets => Err(format!(
+            "it has {octets} octets; {MAX_NAME_OCTETS} is the most that others can show"
+        )),
+    }
+}
+
+/// What a command does when there is no more to be done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End {
+    /// It waits for others, until it is told to end.
+    Never,
+    /// It connects to so many, and ends after standard input; and as it was told to.
+    Connecting { hosts: usize, args: EndArgs },
+}
+
+/// Octets of standard input that may wait to be sent, and what a message counts beyond its own.
+const WINDOW: usize = 8 << 10;
+const OVERHEAD: usize = 64;
+
+/// So long one who takes nothing holds up what is read from standard input for the others.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// At the end of standard input: how long peers are given to tell that they have it all, and how
+/// long is waited at least, because BY travels on the other port and would overtake the last packets.
+const MOST_WAIT: Duration = Duration::from_secs(2);
+const LEAST_WAIT: Duration = Duration::from_millis(100);
+
+/// Runs until it is told to end, or has come to its end.
 pub(crate) async fn run(
-    console: &Console,
+    mut console: Console,
     stop: &mut Stop,
     place: Place,
     args: &PlayArgs,
-    at_end: AtEndOfInput,
+    end: End,
 ) -> Result<(), Failure> {
-    let mut hub = Hub::new(vec![place], args.ways(), Circles::Tell);
-    let mut stdin = Stdin::open();
-    let done = loop {
-        tokio::select! {
-            event = hub.next() => match event {
-                Some(event) => {
+    let mut run = Run {
+        hub: Hub::new(vec![place], args.ways(), Circles::Tell),
+        end,
+        connected: 0,
+        ended: 0,
+        broken: None,
+    };
+    let done = run.go_on(&mut console, stop).await;
+    run.hub.close();
+    // Being told to end once more is to end at once.
+    tokio::select! {
+        () = run.finish(&console) => {}
+        () = stop.wait() => {}
+    }
+    done
+}
+
+/// A command that runs.
+struct Run {
+    hub: Hub,
+    end: End,
+    /// Sessions or connections that there were, and those that have ended.
+    connected: usize,
+    ended: usize,
+    /// How one of them ended that neither side has ended.
+    broken: Option<String>,
+}
+
+impl Run {
+    async fn go_on(&mut self, console: &mut Console, stop: &mut Stop) -> Result<(), Failure> {
+        let mut stdin = Stdin::open();
+        // What is on its way of standard input.
+        let mut behind = 0;
+        let mut draining: Option<BoxFuture<'static, ()>> = None;
+        let mut last: Option<BoxFuture<'static, ()>> = None;
+        let limit = match self.end {
+            End::Connecting { args, .. } => args.timeout,
+            End::Never => None,
+        };
+        let mut patience = limit.map(|limit| tokio::time::sleep(limit).boxed());
+        loop {
+            tokio::select! {
+                event = self.hub.next() => {
+                    let Some(event) = event else {
+                        return self.verdict();
+                    };
+                    console.tell(&event)?;
                     if matches!(event, Event::Connected { .. }) {
                         stdin.begin();
                     }
-                    if let Err(failure) = console.tell(&event) {
-                        break Err(failure);
+                    if self.is_over(&event) {
+                        return self.verdict();
                     }
                 }
-                None => break Ok(()),
-            },
-            line = stdin.next() => match line {
-                Some(Line::Message(message)) => {
-                    hub.send_to_all(message.as_message());
-                    hub.flush().await;
+                line = stdin.next(), if draining.is_none() && last.is_none() => match line {
+                    Some(Line::Message(message)) => {
+                        self.hub.send_to_all(message.as_message());
+                        behind += message.as_message().encoded_len() + OVERHEAD;
+                        if behind > WINDOW {
+                            behind = 0;
+                            let drain = tokio::time::timeout(PATIENCE, self.hub.drain());
+                            draining = Some(drain.map(|_| ()).boxed());
+                        }
+                    }
+                    Some(Line::Bad(message)) => console.tell(&Event::Error { message })?,
+                    None => match self.end {
+                        End::Never => {}
+                        End::Connecting { .. } => {
+                            let told = tokio::time::timeout(MOST_WAIT, self.hub.delivered());
+                            let least = tokio::time::sleep(LEAST_WAIT);
+                            last = Some(join(told, least).map(|_| ()).boxed());
+                        }
+                    },
+                },
+                () = done(&mut draining) => draining = None,
+                () = done(&mut last) => return Ok(()),
+                () = done(&mut patience) => {
+                    patience = None;
+                    if self.connected == 0 {
+                        return self.give_up(console, limit);
+                    }
+                    if self.is_over_without_others() {
+                        return self.verdict();
+                    }
                 }
-                Some(Line::Bad(message)) => {
-                    console.tell(&Event::Error { message })?;
-                }
-                None if at_end == AtEndOfInput::End => break Ok(()),
-                None => {}
-            },
-            () = stop.wait() => break Ok(()),
+                () = console.reader_gone() => return Err(Failure::NobodyReads),
+                () = stop.wait() => return Ok(()),
+            }
         }
-    };
-    hub.close();
-    while let Some(event) = hub.next().await {
-        // Nobody reads any more: then it only ends.
-        let _ = console.tell(&event);
     }
-    hub.finish().await;
-    done
+
+    /// Whether that was the last of those that are to end once.
+    fn is_over(&mut self, event: &Event) -> bool {
+        match event {
+            Event::Connected { .. } => self.connected += 1,
+            Event::Disconnected {
+                member,
+                reason,
+                detail,
+            } => {
+                self.ended += 1;
+                if !matches!(reason, Reason::Bye | Reason::Local) {
+                    let sentence = format!("the session with {} broke: {detail}", member.name());
+                    self.broken.get_or_insert(sentence);
+                }
+                if let End::Connecting { hosts, args } = self.end {
+                    return args.once && self.ended >= hosts;
+                }
+            }
+            _ => {}
+        }
+        false
+    }
+
+    /// The time is over in which those had to come who are to end once: the others are given up.
+    /// Returns whether that is all.
+    fn is_over_without_others(&mut self) -> bool {
+        let End::Connecting { hosts, args } = &mut self.end else {
+            return false;
+        };
+        if !args.once {
+            return false;
+        }
+        *hosts = self.connected;
+        for place in self.hub.places() {
+            if let Place::Rtp(place) = place {
+                place.give_up(|it| !matches!(it.state(), InvitationState::Connected { .. }));
+            }
+        }
+        self.ended >= self.connected
+    }
+
+    fn verdict(&mut self) -> Result<(), Failure> {
+        match self.broken.take() {
+            Some(sentence) => Err(Failure::failed(sentence)),
+            None => Ok(()),
+        }
+    }
+
+    /// Nobody came in time: says why.
+    fn give_up(&self, console: &Console, limit: Option<Duration>) -> Result<(), Failure> {
+        let mut why = Vec::new();
+        for place in self.hub.places() {
+            match place {
+                Place::Rtp(place) => {
+                    for invitation in place.invitations() {
+                        let (to, state) = (invitation.address().to_string(), invitation.state());
+                        let told = state.is_failure();
+                        let detail = match state {
+                            InvitationState::Asking => NO_ANSWER.to_owned(),
+                            state => state.to_string(),
+                        };
+                        why.push(format!("{to}: {detail}"));
+                        if !told {
+                            let reason = Reason::Timeout;
+                            console.tell(&Event::NotConnected { to, reason, detail })?;
+                        }
+                    }
+                }
+                Place::TcpClient(place) => why.extend(place.trouble()),
+                _ => {}
+            }
+        }
+        let seconds = limit.unwrap_or_default().as_secs_f64();
+        let why = why.join("; ");
+        Err(Failure::failed(format!(
+            "no session within {seconds} s; {why}"
+        )))
+    }
+
+    /// What is left to be told and to be tidied up.
+    async fn finish(mut self, console: &Console) {
+        while let Some(event) = self.hub.next().await {
+            // Nobody reads any more: then it only ends.
+            let _ = console.tell(&event);
+        }
+        self.hub.finish().await;
+    }
+}
+
+const NO_ANSWER: &str = "no answer so far; see that it is on and shares a session, that address and \
+    port are right, and that no firewall stops UDP on that port";
+
+/// Waits for what is there, or for ever.
+async fn done(what: &mut Option<BoxFuture<'static, ()>>) {
+    match what {
+        Some(what) => what.await,
+        None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_seconds() {
+        assert_eq!(seconds("10"), Ok(Duration::from_secs(10)));
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for text in ["", "0", "-1", "nan", "inf", "1e300", "soon"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_are_as_long_as_others_can_show() {
+        assert!(name(&"x".repeat(63)).is_ok());
+        assert!(name(&"ö".repeat(32)).is_err());
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::future::poll_fn;
-use std::io::{self, IsTerminal};
+use std::io::{self, BufRead, IsTerminal, Read};
 use std::task::{Context, Poll, ready};
 use std::thread;
 
@@ -10,7 +10,10 @@ use netmidi::message::{LineReader, MessageBuf};
 use tokio::sync::mpsc;
 
 /// Lines that are read ahead of what was sent.
-const LINES_AHEAD: usize = 64;
+const LINES_AHEAD: usize = 256;
+
+/// The longest line, in octets: room for a system exclusive message of a megabyte in mido's words.
+const LONGEST_LINE: u64 = 8 << 20;
 
 /// Standard input, as far as it is read.
 #[derive(Debug)]
@@ -31,7 +34,7 @@ pub(crate) enum Line {
 }
 
 impl Stdin {
-    /// A pipe, a file, or a terminal in whose foreground we are; not /dev/null.
+    /// A pipe, a file, or a terminal, as far as we are in its foreground; not /dev/null.
     pub(crate) fn open() -> Self {
         match is_readable() {
             true => Self::Waiting,
@@ -46,27 +49,13 @@ impl Stdin {
         }
         let (sender, lines) = mpsc::channel(LINES_AHEAD);
         // A thread: a read of standard input cannot be cancelled.
-        thread::spawn(move || {
-            let mut reader = LineReader::new();
-            for line in io::stdin().lines() {
-                let line = match line.map(|line| reader.read(&line)) {
-                    Ok(Ok(None)) => continue,
-                    Ok(Ok(Some(message))) => Line::Message(message),
-                    Ok(Err(error)) => Line::Bad(format!("standard input: {error}")),
-                    Err(error) => {
-                        let _ = sender.blocking_send(Line::Bad(format!("standard input: {error}")));
-                        return;
-                    }
-                };
-                if sender.blocking_send(line).is_err() {
-                    return;
-                }
-            }
-        });
+        thread::spawn(move || read(&sender));
         *self = Self::Reading(lines);
     }
 
     /// The next line; none once, at the end.
+    ///
+    /// Cancel safe.
     pub(crate) async fn next(&mut self) -> Option<Line> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
@@ -84,6 +73,43 @@ impl Stdin {
     }
 }
 
+/// Reads to the end, or until nobody wants it any more.
+fn read(lines: &mpsc::Sender<Line>) {
+    let mut stdin = io::stdin().lock();
+    let is_terminal = stdin.is_terminal();
+    let mut reader = LineReader::new();
+    let mut octets = Vec::new();
+    loop {
+        if is_terminal && !wait_for_terminal(lines) {
+            return;
+        }
+        let line = match read_line(&mut stdin, &mut octets) {
+            Ok(false) => return,
+            // One that is no text is no message either.
+            Ok(true) => match reader.read(&String::from_utf8_lossy(&octets)) {
+                Ok(None) => continue,
+                Ok(Some(message)) => Line::Message(message),
+                Err(error) => Line::Bad(format!("standard input: {error}; the line is left out")),
+            },
+            Err(error) => {
+                let sentence = format!("standard input cannot be read any further: {error}");
+                // Or the command has ended.
+                let _ = lines.blocking_send(Line::Bad(sentence));
+                return;
+            }
+        };
+        if lines.blocking_send(line).is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads one line, or as much as a line may have. Whether there was one.
+fn read_line(from: &mut impl BufRead, into: &mut Vec<u8>) -> io::Result<bool> {
+    into.clear();
+    Ok(from.take(LONGEST_LINE).read_until(b'\n', into)? > 0)
+}
+
 #[cfg(unix)]
 fn is_readable() -> bool {
     use std::os::fd::AsFd;
@@ -91,7 +117,8 @@ fn is_readable() -> bool {
 
     let stdin = io::stdin();
     if stdin.is_terminal() {
-        return is_in_foreground();
+        // Whether we are in its foreground may change: that is looked at before each line.
+        return true;
     }
     let Ok(file) = stdin.as_fd().try_clone_to_owned().map(File::from) else {
         return false;
@@ -107,11 +134,69 @@ fn is_readable() -> bool {
 #[cfg(not(unix))]
 fn is_readable() -> bool {
     let _ = File::open;
-    io::stdin().is_terminal()
+    true
 }
 
-/// Reading the terminal in the background would stop the process.
+/// Waits until something was typed and we are in the foreground of the terminal: reading it in the
+/// background would stop the process. Returns whether somebody still wants it.
 #[cfg(unix)]
-fn is_in_foreground() -> bool {
-    true
+fn wait_for_terminal(lines: &mpsc::Sender<Line>) -> bool {
+    use std::os::fd::AsFd;
+    use std::time::Duration;
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use nix::unistd::{getpgrp, tcgetpgrp};
+
+    /// How often a terminal in whose background we are is looked at.
+    const LOOK: Duration = Duration::from_millis(500);
+
+    let stdin = io::stdin();
+    while !lines.is_closed() {
+        let mut typed = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut typed, PollTimeout::NONE) {
+            Err(nix::errno::Errno::EINTR) => continue,
+            // The read will tell what is wrong.
+            Err(_) => return true,
+            Ok(_) => {}
+        }
+        match tcgetpgrp(&stdin) {
+            Ok(foreground) if foreground != getpgrp() => thread::sleep(LOOK),
+            // Ours; or not the terminal of our session, which stops nobody.
+            _ => return true,
+        }
+    }
+    false
+}
+
+#[cfg(not(unix))]
+fn wait_for_terminal(lines: &mpsc::Sender<Line>) -> bool {
+    !lines.is_closed()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a panic is a failed test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_end_anywhere_and_need_not_be_text() {
+        let mut from: &[u8] = b"90 3c 64\r\n\xff\xfe\n\n80 3c 40";
+        let mut line = Vec::new();
+        let mut lines = Vec::new();
+        while read_line(&mut from, &mut line).unwrap() {
+            lines.push(String::from_utf8_lossy(&line).into_owned());
+        }
+        assert_eq!(
+            lines,
+            ["90 3c 64\r\n", "\u{FFFD}\u{FFFD}\n", "\n", "80 3c 40"]
+        );
+    }
+
+    #[test]
+    fn a_line_without_end_takes_no_more_than_its_room() {
+        let mut endless = io::BufReader::new(io::repeat(b'9'));
+        let mut line = Vec::new();
+        assert!(read_line(&mut endless, &mut line).unwrap());
+        assert_eq!(line.len() as u64, LONGEST_LINE);
+    }
 }

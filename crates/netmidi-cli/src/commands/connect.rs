@@ -6,7 +6,7 @@ use netmidi::PeerAddress;
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::place::{Options, Place, RtpPlace};
-use crate::run::{self, AtEndOfInput, JournalArgs, PlayArgs};
+use crate::run::{self, End, EndArgs, JournalArgs, PlayArgs};
 use crate::stop::Stop;
 
 /// Connect to others by RTP-MIDI (AppleMIDI), and show what they play.
@@ -25,8 +25,10 @@ pub(crate) struct Connect {
     #[arg(required = true, value_name = "HOST[:PORT]|NAME")]
     hosts: Vec<PeerAddress>,
     /// The name that others see.
-    #[arg(long, default_value = "netmidi")]
+    #[arg(long, default_value = "netmidi", value_parser = run::name)]
     name: String,
+    #[command(flatten)]
+    end: EndArgs,
     #[command(flatten)]
     journal: JournalArgs,
     #[command(flatten)]
@@ -41,10 +43,15 @@ impl Connect {
             name: self.name,
             journal: self.journal.policy(),
             sysex: !self.play.no_sysex,
+            again: !self.end.once,
             ..Options::default()
         };
         let place = RtpPlace::open(0, &[], &self.hosts, &options).await?;
         let place = Place::Rtp(Box::new(place));
-        run::run(&console, &mut stop, place, &self.play, AtEndOfInput::End).await
+        let end = End::Connecting {
+            hosts: self.hosts.len(),
+            args: self.end,
+        };
+        run::run(console, &mut stop, place, &self.play, end).await
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod bridge;
 pub(crate) mod completions;
 pub(crate) mod connect;
 pub(crate) mod decode;
+pub(crate) mod discover;
 pub(crate) mod man;
 pub(crate) mod ports;
 pub(crate) mod serve;

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::place::{Options, Place, RtpPlace, listen};
-use crate::run::{self, AdmissionArgs, AtEndOfInput, JournalArgs, PlayArgs};
+use crate::run::{self, AdmissionArgs, End, JournalArgs, PlayArgs};
 use crate::stop::Stop;
 
 /// Let others connect by RTP-MIDI (AppleMIDI), and show what they play.
@@ -28,7 +28,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "ADDR:PORT", value_parser = listen)]
     listen: Vec<SocketAddr>,
     /// The name that others see.
-    #[arg(long, default_value = "netmidi")]
+    #[arg(long, default_value = "netmidi", value_parser = run::name)]
     name: String,
     /// Do not show the session in the local network.
     #[arg(long)]
@@ -55,6 +55,6 @@ impl Serve {
         self.admission.apply(&mut options);
         let place = RtpPlace::open(0, &self.listen, &[], &options).await?;
         let place = Place::Rtp(Box::new(place));
-        run::run(&console, &mut stop, place, &self.play, AtEndOfInput::GoOn).await
+        run::run(console, &mut stop, place, &self.play, End::Never).await
     }
 }

@@ -6,7 +6,7 @@ use netmidi::tcp::{Address, ListenAddress};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::place::{Options, Place, TcpClient, TcpServer};
-use crate::run::{self, AdmissionArgs, AtEndOfInput, PlayArgs};
+use crate::run::{self, AdmissionArgs, End, EndArgs, PlayArgs};
 use crate::stop::Stop;
 
 /// MIDI over TCP, as Python's mido has it.
@@ -44,6 +44,8 @@ pub(crate) struct Connect {
     #[arg(value_name = "HOST:PORT")]
     host: Address,
     #[command(flatten)]
+    end: EndArgs,
+    #[command(flatten)]
     play: PlayArgs,
 }
 
@@ -58,13 +60,18 @@ impl Tcp {
                 options.sysex = !it.play.no_sysex;
                 let server = TcpServer::open(0, &[it.listen], &options).await?;
                 let place = Place::TcpServer(Box::new(server));
-                run::run(&console, &mut stop, place, &it.play, AtEndOfInput::GoOn).await
+                run::run(console, &mut stop, place, &it.play, End::Never).await
             }
             Self::Connect(it) => {
                 let console = console.json(it.play.json);
                 options.sysex = !it.play.no_sysex;
+                options.again = !it.end.once;
                 let place = Place::TcpClient(Box::new(TcpClient::open(0, it.host, &options)));
-                run::run(&console, &mut stop, place, &it.play, AtEndOfInput::End).await
+                let end = End::Connecting {
+                    hosts: 1,
+                    args: it.end,
+                };
+                run::run(console, &mut stop, place, &it.play, end).await
             }
         }
     }

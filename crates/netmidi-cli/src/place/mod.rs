@@ -44,6 +44,8 @@ pub(crate) struct Options {
     pub(crate) announce: bool,
     /// Whether those who are connected to are tried again after they have gone.
     pub(crate) again: bool,
+    /// Whether they are tried until they are there, whatever [`again`](Self::again) says.
+    pub(crate) until_there: bool,
     /// Whether standard output is for programs: then what is sent there are events, too.
     pub(crate) json: bool,
     /// Whether standard input is read where it is a place.
@@ -60,6 +62,7 @@ impl Default for Options {
             max_peers: None,
             announce: true,
             again: true,
+            until_there: true,
             json: false,
             reads: true,
         }
@@ -151,6 +154,25 @@ impl Place {
             Self::Local(place) => place.flush(),
             Self::Stdio(place) => place.flush(),
             Self::TcpServer(_) | Self::TcpClient(_) => std::future::ready(()).boxed(),
+        }
+    }
+
+    /// Done when what was sent before has left this process: for those who send faster than any
+    /// peer may take.
+    pub(crate) fn drain(&self, members: &[Arc<Member>]) -> BoxFuture<'static, ()> {
+        match self {
+            Self::TcpServer(place) => place.drain(),
+            Self::TcpClient(place) => place.drain(),
+            _ => self.flush(members),
+        }
+    }
+
+    /// Done when these members have told that they have what was sent before, which some never do;
+    /// where there is no such telling, when it has left this process.
+    pub(crate) fn delivered(&self, members: &[Arc<Member>]) -> BoxFuture<'static, ()> {
+        match self {
+            Self::Rtp(place) => place.delivered(members),
+            _ => self.drain(members),
         }
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct RtpPlace {
     handle: Handle,
     members: BTreeMap<ParticipantId, Arc<Member>>,
     invitations: Vec<Invitation>,
+    /// Whether they go on when a session has ended.
+    again: bool,
     /// Told before anything else.
     pending: VecDeque<Event>,
 }
@@ -75,7 +77,7 @@ impl RtpPlace {
                 name: options.name.clone(),
             }));
         }
-        let persistence = match options.again {
+        let persistence = match options.again || options.until_there {
             true => Persistence::Forever,
             false => Persistence::Once,
         };
@@ -90,6 +92,7 @@ impl RtpPlace {
             handle,
             members: BTreeMap::new(),
             invitations,
+            again: options.again,
             pending,
         })
     }
@@ -141,25 +144,29 @@ impl RtpPlace {
                 member: self.member(peer.id)?,
                 clock,
             },
-            Facade::Disconnected { peer, reason } => Event::Disconnected {
-                member: self.members.remove(&peer.id)?,
-                reason: word(reason),
-                detail: reason.to_string(),
-            },
-            Facade::Invitation { address, state, .. } => match state {
-                InvitationState::Connected { .. } => return None,
-                InvitationState::Refused { .. } => Event::NotConnected {
-                    to: address.to_string(),
-                    reason: Reason::Refused,
-                    detail: state.to_string(),
-                },
-                state => Event::Trying {
-                    to: address.to_string(),
-                    state: state.to_string(),
-                },
-            },
+            Facade::Disconnected { peer, reason } => {
+                if !self.again {
+                    self.give_up(|invitation| peer.invitation == Some(invitation.id()));
+                }
+                Event::Disconnected {
+                    member: self.members.remove(&peer.id)?,
+                    reason: word(reason),
+                    detail: reason.to_string(),
+                }
+            }
+            Facade::Invitation { address, state, .. } => {
+                let (to, detail) = (address.to_string(), state.to_string());
+                let reason = match state {
+                    InvitationState::Connected { .. } | InvitationState::Ended => return None,
+                    InvitationState::Refused { .. } => Reason::Refused,
+                    InvitationState::Unanswered { .. } => Reason::Timeout,
+                    InvitationState::Unreachable { .. } => Reason::Error,
+                    _ => return Some(Event::Trying { to, state: detail }),
+                };
+                Event::NotConnected { to, reason, detail }
+            }
             Facade::Announced { name } => Event::Announced { name },
-            Facade::NotAnnounced { reason } => Event::Error {
+            Facade::NotAnnounced { reason } => Event::Warning {
                 message: format!("not shown in the network: {reason}"),
             },
             Facade::NotSent { peer, error } => {
@@ -191,6 +198,14 @@ impl RtpPlace {
         self.members.get(&id).map(Arc::clone)
     }
 
+    /// Invites those no longer.
+    pub(crate) fn give_up(&self, which: impl Fn(&Invitation) -> bool) {
+        for invitation in self.invitations.iter().filter(|it| which(it)) {
+            // Or the endpoint is closed, and invites nobody.
+            let _ = invitation.withdraw();
+        }
+    }
+
     /// How far each of those is who are invited.
     pub(crate) fn invitations(&self) -> &[Invitation] {
         &self.invitations
@@ -213,14 +228,19 @@ impl RtpPlace {
     }
 
     pub(crate) fn flush(&self, members: &[Arc<Member>]) -> BoxFuture<'static, ()> {
-        let ids = members.iter().filter_map(|member| match &member.kind {
-            Kind::Rtp(peer) => Some(peer.id),
-            _ => None,
-        });
-        let (handle, ids) = (self.handle.clone(), ids.collect::<Vec<_>>());
+        let (handle, ids) = (self.handle.clone(), ids(members));
         async move {
             // Or it is closed, and there is nothing to wait for.
             let _ = handle.flush(ids).await;
+        }
+        .boxed()
+    }
+
+    pub(crate) fn delivered(&self, members: &[Arc<Member>]) -> BoxFuture<'static, ()> {
+        let (handle, ids) = (self.handle.clone(), ids(members));
+        async move {
+            // Or it is closed, and there is nothing to wait for.
+            let _ = handle.delivered(ids).await;
         }
         .boxed()
     }
@@ -232,6 +252,14 @@ impl RtpPlace {
     pub(crate) async fn finish(self) {
         self.endpoint.close().await;
     }
+}
+
+fn ids(members: &[Arc<Member>]) -> Vec<ParticipantId> {
+    let ids = members.iter().filter_map(|member| match &member.kind {
+        Kind::Rtp(peer) => Some(peer.id),
+        _ => None,
+    });
+    ids.collect()
 }
 
 const fn word(reason: LeaveReason) -> Reason {

@@ -147,6 +147,12 @@ impl TcpServer {
         here.is_none_or(|(client, _)| taken(client.send(message)))
     }
 
+    /// Done when the system has taken what was sent to all clients.
+    pub(crate) fn drain(&self) -> BoxFuture<'static, ()> {
+        let server = self.server.handle();
+        async move { server.flush().await }.boxed()
+    }
+
     pub(crate) fn close(&self) {
         self.server.handle().close();
     }
@@ -184,8 +190,9 @@ pub(crate) struct TcpClient {
     state: State,
     /// Attempts that failed, or connections that were lost at once, since one held.
     failures: u32,
-    /// That it cannot be reached has been told.
-    told: bool,
+    until_there: bool,
+    /// Why the last attempt failed, which has been told.
+    trouble: Option<String>,
     closing: bool,
 }
 
@@ -211,7 +218,8 @@ impl TcpClient {
             again: options.again,
             state: State::Over,
             failures: 0,
-            told: false,
+            until_there: options.until_there,
+            trouble: None,
             closing: false,
         };
         client.dial(Duration::ZERO);
@@ -245,7 +253,7 @@ impl TcpClient {
                     Ok(port) => {
                         let address = port.peer_addr();
                         let member = Member::new(self.number, Kind::Tcp { address });
-                        self.told = false;
+                        self.trouble = None;
                         let (port, sender) = port.split();
                         self.state = State::Up {
                             port,
@@ -258,10 +266,14 @@ impl TcpClient {
                     }
                     Err(error) => {
                         let to = self.address.to_string();
-                        let detail = sentence(&error);
-                        self.dial_again();
-                        if !std::mem::replace(&mut self.told, true) {
-                            return Poll::Ready(Some(Event::Trying { to, state: detail }));
+                        let state = sentence(&error);
+                        match self.again || self.until_there {
+                            true => self.dial_again(),
+                            false => self.state = State::Over,
+                        }
+                        let old = self.trouble.replace(state.clone());
+                        if old.as_ref() != Some(&state) {
+                            return Poll::Ready(Some(Event::Trying { to, state }));
                         }
                     }
                 },
@@ -317,6 +329,33 @@ impl TcpClient {
         match &self.state {
             State::Up { sender, .. } => taken(sender.push(message)),
             _ => true,
+        }
+    }
+
+    /// Done when the system has taken what was sent.
+    pub(crate) fn drain(&self) -> BoxFuture<'static, ()> {
+        let State::Up { sender, .. } = &self.state else {
+            return std::future::ready(()).boxed();
+        };
+        let sender = sender.clone();
+        async move {
+            // Or the connection is over, and there is nothing to wait for.
+            let _ = sender.flush().await;
+        }
+        .boxed()
+    }
+
+    /// Why there is no connection, if there is none.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        match &self.state {
+            State::Up { .. } => None,
+            _ => Some(match &self.trouble {
+                Some(trouble) => format!("{}: {trouble}", self.address),
+                None => format!(
+                    "{}: it has not answered; see that it is on and that no firewall is between",
+                    self.address
+                ),
+            }),
         }
     }
 
