@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use crate::attach::Attach;
 use crate::config::{self, Bridges, MOST_MILLISECONDS};
 use crate::console::Console;
 use crate::event::{Event, Kind, Reason};
@@ -70,6 +71,10 @@ pub(crate) struct Bridge {
     /// Print one JSON object a line, for programs.
     #[arg(long)]
     json: bool,
+    /// Let `netmidi monitor --attach PATH` watch: a socket that only its owner can use.
+    #[cfg(unix)]
+    #[arg(long, value_name = "PATH", conflicts_with = "config")]
+    socket: Option<PathBuf>,
 }
 
 /// What makes one bridge; a file has the same for each of its own.
@@ -187,7 +192,12 @@ impl Bridge {
             _ = stop.next() => return Ok(()),
         };
         let end = async { _ = stop.next().await };
-        go(&console, None, hub, end).await
+        #[cfg(unix)]
+        let socket = self.socket.as_deref();
+        #[cfg(not(unix))]
+        let socket = None;
+        let attach = Attach::open(socket, console.started())?;
+        go(&console, None, hub, attach, end).await
     }
 }
 
@@ -196,6 +206,7 @@ async fn go(
     console: &Console,
     name: Option<&str>,
     mut hub: Hub,
+    mut attach: Attach,
     end: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
     let mut end = std::pin::pin!(end);
@@ -203,6 +214,7 @@ async fn go(
         tokio::select! {
             event = hub.next() => match event {
                 Some(event) => {
+                    attach.tell(&event);
                     if let Err(failure) = console.tell_of(name, &event) {
                         break Err(failure);
                     }
@@ -219,15 +231,18 @@ async fn go(
                 }
                 None => break Ok(()),
             },
+            () = attach.due() => attach.count(&hub),
             () = &mut end => break Ok(()),
         }
     };
     hub.close();
     while let Some(event) = hub.next().await {
+        attach.tell(&event);
         // Nobody reads any more: then it only ends.
         let _ = console.tell_of(name, &event);
     }
     hub.finish().await;
+    attach.finish().await;
     done
 }
 
@@ -401,7 +416,7 @@ async fn keep(
         match opened {
             Ok(hub) => {
                 let end = async { _ = (&mut ended).await };
-                go(console, Some(name), hub, end).await?;
+                go(console, Some(name), hub, Attach::default(), end).await?;
                 return Ok(());
             }
             Err(Failure::Failed(sentence) | Failure::Usage(sentence)) => {
