@@ -7,6 +7,7 @@ mod bench;
 mod bridge;
 mod capture;
 mod child;
+mod cli;
 mod converge;
 mod crowd;
 mod decode;
@@ -16,8 +17,10 @@ mod features;
 mod fuzz;
 mod interop;
 mod inviting;
+mod jack;
 mod lint;
 mod list;
+mod local_ports;
 mod manifest;
 mod mido;
 mod monitor;
@@ -59,6 +62,10 @@ Usage: cargo xtask [--strict] COMMAND
                         tshark on captures of both
   mido [SEED]           Python's mido with the examples of netmidi-tcp, both ways round
   bridge [SEED]         npm rtpmidi and Python's mido play together over examples/bridge
+  cli [SEED]            the tool netmidi with npm rtpmidi, pymidi and mido, both ways round; and
+                        how it shows and finds sessions, in network namespaces
+  jack                  ports of this computer: JACK with its dummy driver, bridged over RTP-MIDI and
+                        back to JACK; ALSA's sequencer where there is one
   relay [SEED]          the two examples with a bad network between them
   veth [SEED]           the two examples as two hosts whose interfaces and addresses change
   dist                  a release of the command-line tool in target/dist: static binary, manual
@@ -117,6 +124,8 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
             all.extend(interop(interop::new_seed()));
             all.push(mido(interop::new_seed()));
             all.push(bridge(interop::new_seed()));
+            all.extend(cli(interop::new_seed()));
+            all.push(jack());
             all.push(relay(interop::new_seed()));
             all.push(veth(interop::new_seed()));
             all.push(discovery());
@@ -150,6 +159,9 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["mido", seed] => vec![mido(number(seed)?)],
         ["bridge"] => vec![bridge(interop::new_seed())],
         ["bridge", seed] => vec![bridge(number(seed)?)],
+        ["cli"] => cli(interop::new_seed()),
+        ["cli", seed] => cli(number(seed)?),
+        ["jack"] => vec![jack()],
         ["relay"] => vec![relay(interop::new_seed())],
         ["relay", seed] => vec![relay(number(seed)?)],
         ["veth"] => vec![veth(interop::new_seed())],
@@ -220,6 +232,19 @@ fn mido(seed: u32) -> Stage {
 
 fn bridge(seed: u32) -> Stage {
     Stage::new("bridge", move || bridge::check(seed))
+}
+
+fn cli(seed: u32) -> Vec<Stage> {
+    vec![
+        Stage::new("cli-npm", move || cli::check_npm(seed)),
+        Stage::new("cli-pymidi", move || cli::check_pymidi(seed)),
+        Stage::new("cli-mido", move || cli::check_mido(seed)),
+        Stage::new("cli-discovery", cli::check_discovery),
+    ]
+}
+
+fn jack() -> Stage {
+    Stage::new("jack", jack::check)
 }
 
 fn relay(seed: u32) -> Stage {
@@ -316,6 +341,8 @@ mod tests {
             &["interop", "x"],
             &["mido", "x"],
             &["bridge", "x"],
+            &["cli", "x"],
+            &["jack", "x"],
             &["relay", "x"],
             &["veth", "x"],
             &["converge", "x"],

@@ -80,9 +80,14 @@ impl Console {
         })
     }
 
-    /// Where times count from.
-    pub(crate) const fn started(&self) -> Instant {
-        self.started
+    /// One that says nothing.
+    #[cfg(test)]
+    pub(crate) fn silent() -> Self {
+        Self {
+            json: false,
+            quiet: true,
+            started: Instant::now(),
+        }
     }
 
     /// From now on for programs.
@@ -91,16 +96,15 @@ impl Console {
         self
     }
 
+    /// When the process began: times count from here.
+    pub(crate) const fn started(&self) -> Instant {
+        self.started
+    }
+
     /// Standard output is used for something else, from now on.
     pub(crate) const fn aside(mut self) -> Self {
         self.aside = true;
         self
-    }
-
-    /// Tells what happened, on standard output, at once; warnings and errors on standard error, and
-    /// for programs on both.
-    pub(crate) fn tell(&self, event: &Event) -> Result<(), Failure> {
-        self.tell_of(None, event)
     }
 
     /// Tells what happened at one of several bridges, or the only one.
@@ -108,34 +112,24 @@ impl Console {
         match event {
             Event::Warning { message } => self.note(&prefixed(bridge, message)),
             Event::Error { message } => complain(&prefixed(bridge, message)),
+            Event::Midi { .. } if !self.json && (self.aside || self.quiet) => return Ok(()),
             _ => {}
         }
         if self.json {
-            let mut object = event.to_json(self.started).map_err(io::Error::from)?;
-            if let Some(bridge) = bridge
-                && object.pop() == Some(b'}')
-            {
-                object.extend_from_slice(b",\"bridge\":");
-                serde_json::to_writer(&mut object, bridge).map_err(io::Error::from)?;
-                object.push(b'}');
-            }
-            return write_json(object);
-        }
-        match event {
-            Event::Midi { .. } if self.aside => Ok(()),
-            event => match event.to_line(self.quiet) {
-                Some(line) => self.line(&prefixed(bridge, &line)),
-                None => Ok(()),
-            },
+            let object = event.to_json(self.started).map_err(io::Error::from)?;
+            write_json(marked(object, bridge)?)
+        } else if let Some(line) = event.to_line(self.quiet) {
+            self.line(&prefixed(bridge, &line))
+        } else {
+            Ok(())
         }
     }
 
     /// Something that is no event of a place: for programs, and for people.
     pub(crate) fn say(&self, value: &Value, line: &str) -> Result<(), Failure> {
         match self.json {
-            true => write_json(serde_json::to_vec(value).map_err(io::Error::from)?),
-            false if self.quiet => Ok(()),
-            false => self.line(line),
+            true => self.object(value),
+            false => self.heading(line),
         }
     }
 
@@ -144,6 +138,23 @@ impl Console {
         let message = sentence.to_owned();
         // Who has gone is noticed with the next event.
         let _ = self.tell_of(bridge, &Event::Error { message });
+    }
+
+    /// Tells what happened, on standard output, at once; warnings and errors on standard error, and
+    /// for programs on both.
+    pub(crate) fn tell(&self, event: &Event) -> Result<(), Failure> {
+        match event {
+            Event::Warning { message } => self.note(message),
+            Event::Error { message } => complain(message),
+            _ => {}
+        }
+        if self.json {
+            write_json(event.to_json(self.started).map_err(io::Error::from)?)
+        } else if let Some(line) = event.to_line(self.quiet) {
+            self.line(&line)
+        } else {
+            Ok(())
+        }
     }
 
     /// A line for people on standard output, at once. Its colours are taken out where they are not
@@ -186,6 +197,18 @@ impl Console {
     pub(crate) async fn reader_gone(&mut self) {
         self.gone.get_or_insert_with(watch_reader).notified().await;
     }
+}
+
+/// An object that tells which bridge it is of, with a field at its end.
+fn marked(mut object: Vec<u8>, bridge: Option<&str>) -> io::Result<Vec<u8>> {
+    if let Some(bridge) = bridge
+        && object.pop_if(|last| *last == b'}').is_some()
+    {
+        object.extend(b",\"bridge\":");
+        serde_json::to_writer(&mut object, bridge)?;
+        object.push(b'}');
+    }
+    Ok(object)
 }
 
 fn write_json(mut line: Vec<u8>) -> Result<(), Failure> {

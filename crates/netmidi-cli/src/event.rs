@@ -125,6 +125,7 @@ enum PeerJson<'a> {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 enum EventJson<'a> {
+    EndOfInput,
     Listening {
         control: SocketAddr,
         data: SocketAddr,
@@ -246,6 +247,8 @@ pub(crate) enum Event {
         repaired: u32,
         covered: bool,
     },
+    /// Standard input has ended; what stands there was played.
+    EndOfInput,
     Disconnected {
         member: Arc<Member>,
         reason: Reason,
@@ -314,6 +317,7 @@ impl Event {
                 lost: *lost,
                 repaired: *repaired,
             },
+            Self::EndOfInput => EventJson::EndOfInput,
             Self::Disconnected {
                 member,
                 reason,
@@ -368,7 +372,7 @@ impl Event {
                 &tame(name),
                 "by this name others see it in the network",
             ),
-            Self::Trying { to, state } => line("inviting", STATE, &tame(to), tame(state)),
+            Self::Trying { to, state } => line("trying", STATE, &tame(to), tame(state)),
             Self::Connected { member } => {
                 let style = AnsiColor::Green.on_default().bold();
                 match &member.kind {
@@ -401,6 +405,7 @@ impl Event {
                     about,
                 )
             }
+            Self::EndOfInput => "the end of standard input".to_owned(),
             Self::Disconnected { member, detail, .. } => {
                 line("disconnected", GONE, &member.name(), tame(detail))
             }

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use crate::attach::Attach;
 use crate::config::{self, Bridges, MOST_MILLISECONDS};
 use crate::console::Console;
-use crate::event::{Event, Kind, Reason};
+use crate::event::Event;
 use crate::failure::Failure;
 use crate::filter::{self, Channels, Filter, Keys, Types};
 use crate::hub::Hub;
@@ -58,13 +58,13 @@ Examples:
 )]
 pub(crate) struct Bridge {
     /// Two places or more.
-    #[arg(value_name = "PLACE", required_unless_present = "config", num_args = 2..)]
+    #[arg(value_name = "PLACE", required_unless_present_any = ["config", "check"], num_args = 2..)]
     places: Vec<Spec>,
     /// Run the bridges of this file instead, each on its own. docs/bridge.md says what stands in it.
     #[arg(long, value_name = "FILE.toml", conflicts_with = "places")]
     config: Option<PathBuf>,
     /// Only see whether the file is right.
-    #[arg(long, requires = "config")]
+    #[arg(long, conflicts_with = "places")]
     check: bool,
     #[command(flatten)]
     own: Own,
@@ -172,6 +172,11 @@ impl Bridge {
                 false => Set::run(console, file).await,
             };
         }
+        if self.check {
+            return Err(Failure::usage(
+                "--check is for a file; write --config FILE.toml --check",
+            ));
+        }
         let plan = self.own.plan(self.places, self.json);
         if let Some(twice) = plan.places.iter().enumerate().find_map(|(number, place)| {
             let before = plan.places.get(..number)?;
@@ -218,9 +223,7 @@ async fn go(
                     if let Err(failure) = console.tell_of(name, &event) {
                         break Err(failure);
                     }
-                    if let Event::Disconnected { member, reason: Reason::Bye, .. } = &event
-                        && matches!(member.kind, Kind::Stdio)
-                    {
+                    if matches!(event, Event::EndOfInput) {
                         // Or what is across by then.
                         tokio::select! {
                             _ = timeout(PATIENCE, hub.flush()) => {}

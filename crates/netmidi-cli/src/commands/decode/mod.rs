@@ -17,6 +17,7 @@ mod packet;
 mod print;
 mod print_verbose;
 mod problem;
+mod replay;
 #[cfg(test)]
 mod tests;
 
@@ -26,9 +27,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use netmidi::PeerAddress;
 
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::stop::Stop as StopSignal;
 
 use self::capture::{Capture, Damage, Frame, NoCapture, Step};
 use self::diagnosis::Diagnosis;
@@ -39,6 +42,7 @@ use self::link::{Content, Link, Udp};
 use self::live::Live;
 use self::packet::{Captured, Reading};
 use self::print::{Form, Printer};
+use self::replay::{Collector, ReplayArgs};
 
 /// Explain the MIDI packets of a network capture, and what went wrong in it.
 ///
@@ -50,7 +54,7 @@ use self::print::{Form, Printer};
 Examples:
   netmidi decode trouble.pcap                    each MIDI packet on a line, and what went wrong
   netmidi decode --verbose --peer 192.0.2.7 trouble.pcapng
-  sudo tcpdump -i eth0 -U -w - udp | netmidi decode -
+  netmidi decode --replay synth.local trouble.pcap   play what was captured to somebody
   netmidi decode --json --hex packets.txt        each line of hex digits as a JSON object")]
 pub(crate) struct Decode {
     /// The capture; `-` or nothing is standard input.
@@ -84,6 +88,8 @@ pub(crate) struct Decode {
     /// Print only packets of these kinds.
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     only: Vec<What>,
+    #[command(flatten)]
+    replay: ReplayArgs,
 }
 
 /// Who is told of every packet that belongs to MIDI, in the order of the capture.
@@ -96,7 +102,8 @@ const DAMAGES_TOLD: u64 = 20;
 
 impl Decode {
     pub(crate) fn run(&self, console: &Console) -> Result<(), Failure> {
-        let form = match (self.summary, self.json, self.verbose) {
+        let summary = self.summary || self.replay.replay.is_some();
+        let form = match (summary, self.json, self.verbose) {
             (true, ..) => Form::Silent,
             (_, true, verbose) => Form::Json { verbose },
             (_, _, true) => Form::Verbose,
@@ -117,7 +124,13 @@ impl Decode {
         let mut run = Run {
             finder: Finder::new(self.port.clone(), self.all_udp),
             fragments: Fragments::default(),
-            diagnosis: (!self.no_diagnosis).then(Diagnosis::default),
+            diagnosis: (!self.no_diagnosis && self.replay.replay.is_none())
+                .then(Diagnosis::default),
+            replay: self
+                .replay
+                .replay
+                .is_some()
+                .then(|| Collector::new(self.replay.session)),
             printer,
             counts: Counts::default(),
         };
@@ -126,7 +139,28 @@ impl Decode {
         }
         run.capture(input)
             .map_err(|why| why.into_failure(&self.name()))?;
+        if let (Some(collector), Some(to)) = (run.replay.take(), self.replay.replay.clone()) {
+            return self.replay(collector, to, console);
+        }
         run.end(self.json, console)
+    }
+
+    /// Plays what was collected to a peer.
+    fn replay(
+        &self,
+        collector: Collector,
+        to: PeerAddress,
+        console: &Console,
+    ) -> Result<(), Failure> {
+        let part = collector.into_part()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::failed(format!("cannot replay: {error}")))?;
+        runtime.block_on(async {
+            let mut stop = StopSignal::listen()?;
+            part.play(to, self.replay.speed, console, stop.wait()).await
+        })
     }
 
     fn path(&self) -> Option<&Path> {
@@ -248,6 +282,7 @@ struct Run {
     finder: Finder,
     fragments: Fragments,
     diagnosis: Option<Diagnosis>,
+    replay: Option<Collector>,
     printer: Printer,
     counts: Counts,
 }
@@ -392,6 +427,9 @@ impl Run {
             self.counts.malformed += 1;
         }
         self.printer.packet(&captured, &reading)?;
+        if let Some(replay) = &mut self.replay {
+            replay.packet(&captured, &reading)?;
+        }
         match &mut self.diagnosis {
             Some(diagnosis) => diagnosis.packet(&captured, &reading),
             None => Ok(()),

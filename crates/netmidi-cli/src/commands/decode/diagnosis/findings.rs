@@ -44,7 +44,6 @@ pub(super) struct Known {
 pub(super) struct Whole {
     pub(super) everybody: Vec<Known>,
     pub(super) latest: Option<Duration>,
-    pub(super) last_frame: u64,
 }
 
 /// How a session came to its end.
@@ -80,7 +79,7 @@ impl Session {
         self.tell_invitations(whole, &mut findings);
         self.tell_identities(whole, &mut findings);
         self.tell_end(&end, &mut findings);
-        self.tell_clock(&end, whole, &mut findings);
+        self.tell_clock(&end, &mut findings);
         for stream in &self.streams {
             self.tell_losses(stream, &mut findings);
             self.tell_order(stream, &mut findings);
@@ -416,7 +415,7 @@ impl Session {
         }
     }
 
-    fn tell_clock(&self, end: &End, whole: &Whole, findings: &mut Vec<Finding>) {
+    fn tell_clock(&self, end: &End, findings: &mut Vec<Finding>) {
         let Some(up) = self.up else { return };
         if self.clock.last.is_none() {
             let passed = self.last.since(&up).unwrap_or_default();
@@ -515,7 +514,6 @@ impl Session {
             );
             findings.push(Finding::new(Kind::ClockStopped, Some(from), text));
         }
-        let _ = whole;
     }
 
     // Streams.
@@ -592,9 +590,12 @@ impl Session {
             let key = what.describe(channel);
             let since_text = since_text.unwrap_or_else(|| " is on".to_owned());
             let text = if let Some(suspect) = suspect {
-                let lost = packets(suspect.packets.into());
+                let lost = match suspect.packets {
+                    0 => "what is missing".to_owned(),
+                    count => format!("the {} lost", packets(count.into())),
+                };
                 format!(
-                    "{key} of {who}{since_text} and was never let go: that was in the {lost} lost \
+                    "{key} of {who}{since_text} and was never let go: that was in {lost} \
                      before {}, which no journal repaired; send \"all notes off\"",
                     suspect.moment
                 )

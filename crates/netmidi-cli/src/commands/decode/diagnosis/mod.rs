@@ -66,7 +66,6 @@ pub(crate) struct Diagnosis {
     next: u64,
     begin: Option<Duration>,
     latest: Option<Duration>,
-    last_frame: u64,
     streams_left: usize,
     /// Sessions for which there was no room, and those that made room.
     crowded: u64,
@@ -82,7 +81,6 @@ impl Default for Diagnosis {
             next: 1,
             begin: None,
             latest: None,
-            last_frame: 0,
             streams_left: MAX_STREAMS,
             crowded: 0,
             until_sweep: 0,
@@ -108,7 +106,6 @@ impl Diagnosis {
         let begin = *self.begin.get_or_insert(captured.time.unwrap_or_default());
         let at = captured.time.map(|it| it.saturating_sub(begin));
         self.latest = self.latest.max(at);
-        self.last_frame = captured.number;
         // Lines of text know no addresses, and so no sessions.
         let (Some(from), Some(to)) = (captured.from, captured.to) else {
             return;
@@ -143,7 +140,6 @@ impl Diagnosis {
         let whole = Whole {
             everybody: sessions.clone().flat_map(Session::everybody).collect(),
             latest: self.latest,
-            last_frame: self.last_frame,
         };
         sessions.map(|it| it.report(&whole)).collect()
     }
@@ -194,8 +190,6 @@ impl Diagnosis {
             {
                 exchange
             }
-            // Joining goes on where a router has changed the port.
-            Reading::AppleMidi(Ok(Control::Exchange(_))) if known.is_some() => return known,
             _ if known.is_some() => return known,
             _ => return self.begin_in_the_middle(from, to, reading, moment),
         };

@@ -170,6 +170,11 @@ impl SessionReport {
     }
 }
 
+fn counted(count: u64, what: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{s}")
+}
+
 fn party(party: &Party) -> String {
     let mut text = party.label.clone();
     let address = party.control.or(party.data).map(|it| it.to_string());
@@ -200,8 +205,11 @@ impl fmt::Display for SessionReport {
         for it in &self.directions {
             write!(
                 f,
-                "  from {}: {} packets, {} messages, {} octets",
-                it.from, it.packets, it.messages, it.octets
+                "  from {}: {}, {}, {} octets",
+                it.from,
+                counted(it.packets, "packet"),
+                counted(it.messages, "message"),
+                it.octets
             )?;
             if it.lost > 0 {
                 write!(f, ", {} lost", it.lost)?;
@@ -214,8 +222,8 @@ impl fmt::Display for SessionReport {
         if let Some(spread) = self.round_trip {
             writeln!(
                 f,
-                "  round trip in {} clock exchanges: {spread}",
-                spread.count
+                "  round trip in {}: {spread}",
+                counted(spread.count, "clock exchange")
             )?;
         }
         if self.healthy {

@@ -313,15 +313,18 @@ impl Session {
         }
         let asked = self.attempts.list.iter().any(|it| it.data.asked > 0);
         let answered = self.attempts.list.iter().any(|it| it.by == side);
-        if self.whole && self.up.is_none() && (answered || !asked) {
+        // Packets without commands, which guard others, harm nobody.
+        let plays = rtp.section.as_ref().is_ok_and(|it| !it.list().is_empty());
+        let early = self.whole && self.up.is_none() && (answered || !asked);
+        if !early {
+            self.up.get_or_insert(moment);
+        } else if plays {
             rules.push((
                 Rule::EarlyMidi,
                 format!("it sends MIDI (packet {seq}) before the session is up"),
             ));
-        } else {
-            self.up.get_or_insert(moment);
         }
-        if self.side(side).bye.is_some() {
+        if self.side(side).bye.is_some() && plays {
             rules.push((
                 Rule::LateMidi,
                 format!("it sends MIDI (packet {seq}) after it has ended the session (BY)"),

@@ -18,8 +18,6 @@ use super::sequence::{Place, Sequence};
 pub(super) const MAX_LOSSES: usize = 32;
 /// Repairing messages that are told of one loss.
 const MAX_TOLD: usize = 4;
-/// The longest system exclusive message that is put together, in octets.
-const MAX_SYSEX: usize = 64 * 1024;
 
 /// A message that a receiver of the stream plays.
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +107,7 @@ pub(super) enum Key {
 /// Packets that were lost and not repaired.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Suspect {
-    pub(super) first: SeqNum,
+    /// How many; 0 where nobody knows.
     pub(super) packets: u16,
     pub(super) moment: Moment,
 }
@@ -185,8 +183,6 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new(ssrc: Ssrc, side: usize) -> Self {
-        let mut config = RepairerConfig::default();
-        config.max_sysex = MAX_SYSEX;
         Self {
             ssrc,
             side,
@@ -203,7 +199,7 @@ impl Stream {
             jitter: Jitter::default(),
             watch: JournalWatch::default(),
             sequence: Sequence::default(),
-            repairer: Repairer::new(config),
+            repairer: Repairer::new(RepairerConfig::default()),
             sounding: Sounding::new(),
             since: BTreeMap::new(),
             unread: false,
@@ -413,7 +409,7 @@ impl Stream {
         if let Some(acknowledged) = self.watch.acknowledged()
             && around.whole
             && !journal.is_empty()
-            && ahead <= 0
+            && ahead < 0
             && checkpoint.distance_from(acknowledged) > 1
             && seq.distance_from(acknowledged) < 512
         {
@@ -574,17 +570,13 @@ impl Stream {
 
     /// What is down now may have been let go in packets that were lost for good.
     fn suspect(&mut self, moment: Moment, seq: SeqNum) {
-        let (first, packets) = match self.losses.last() {
-            Some(loss) if self.beyond.0 == 0 && loss.next == seq => (loss.first, loss.packets),
-            _ => (SeqNum(seq.0.wrapping_sub(1)), 1),
+        let packets = match self.losses.last() {
+            Some(loss) if self.beyond.0 == 0 && loss.next == seq => loss.packets,
+            _ => 0,
         };
         for down in self.down() {
             if let Some((_, suspect)) = self.since.get_mut(&(down.channel.index(), down.what)) {
-                suspect.get_or_insert(Suspect {
-                    first,
-                    packets,
-                    moment,
-                });
+                suspect.get_or_insert(Suspect { packets, moment });
             }
         }
     }

@@ -149,8 +149,8 @@ fn stranger(script: Script, ssrc: Ssrc, name: &str) -> Script {
         }
         .to_vec()
     };
-    let them = packet(ExchangeKind::Invitation, ssrc, name);
-    let us = packet(ExchangeKind::Accepted, STAGE, "Stage");
+    let them = packet(Invitation, ssrc, name);
+    let us = packet(Accepted, STAGE, "Stage");
     script
         .put(50, address(5004), stage(5004), them.clone())
         .put(51, stage(5004), address(5004), us.clone())

@@ -175,7 +175,7 @@ fn a_checkpoint_that_is_too_new_covers_nothing() {
 fn what_is_lost_before_the_first_packet() {
     let mut it = Studio::joined(1);
     let mut capture = it.capture();
-    capture.retain(|it| !is_rtp(it));
+    capture.retain(|it| !is_rtp(it) && !is_control(it, "RS"));
     it.play(on(60));
     it.lose(5);
     it.run(2_000);

@@ -11,6 +11,7 @@ mod healthy;
 mod invitations;
 mod loss;
 mod memory;
+mod replay;
 mod rules;
 
 use std::net::SocketAddr;
