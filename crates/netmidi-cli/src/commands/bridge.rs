@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use crate::attach::Attach;
 use crate::config::{self, Bridges, MOST_MILLISECONDS};
 use crate::console::Console;
 use crate::event::Event;
@@ -75,6 +76,10 @@ pub(crate) struct Bridge {
     /// Print one JSON object a line, for programs.
     #[arg(long)]
     json: bool,
+    /// Let `netmidi monitor --attach PATH` watch: a socket that only its owner can use.
+    #[cfg(unix)]
+    #[arg(long, value_name = "PATH", conflicts_with = "config")]
+    socket: Option<PathBuf>,
 }
 
 /// What makes one bridge; a file has the same for each of its own.
@@ -197,7 +202,12 @@ impl Bridge {
             _ = stop.next() => return Ok(()),
         };
         let end = async { _ = stop.next().await };
-        go(&console, None, hub, end).await
+        #[cfg(unix)]
+        let socket = self.socket.as_deref();
+        #[cfg(not(unix))]
+        let socket = None;
+        let attach = Attach::open(socket, console.started())?;
+        go(&console, None, hub, attach, end).await
     }
 }
 
@@ -206,6 +216,7 @@ async fn go(
     console: &Console,
     name: Option<&str>,
     mut hub: Hub,
+    mut attach: Attach,
     end: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
     let mut end = std::pin::pin!(end);
@@ -214,6 +225,7 @@ async fn go(
         tokio::select! {
             event = hub.next() => match event {
                 Some(event) => {
+                    attach.tell(&event);
                     if let Err(failure) = console.tell_of(name, &event) {
                         break Err(failure);
                     }
@@ -229,16 +241,19 @@ async fn go(
                 }
                 None => break Ok(()),
             },
+            () = attach.due() => attach.count(&hub),
             () = &mut end => break Ok(()),
         }
     };
     hub.close();
     while let Some(event) = hub.next().await {
+        attach.tell(&event);
         // Nobody reads any more: then it only ends.
         let _ = console.tell_of(name, &event);
     }
     losses.look(&hub, console, name, Duration::ZERO);
     hub.finish().await;
+    attach.finish().await;
     done
 }
 
@@ -438,7 +453,7 @@ async fn keep(
         match opened {
             Ok(hub) => {
                 let end = async { _ = (&mut ended).await };
-                go(console, Some(name), hub, end).await?;
+                go(console, Some(name), hub, Attach::default(), end).await?;
                 return Ok(());
             }
             Err(Failure::Failed(sentence) | Failure::Usage(sentence)) => {
