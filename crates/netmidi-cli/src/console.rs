@@ -170,6 +170,36 @@ impl Console {
         Ok(())
     }
 
+    /// Tells something that is no event of a place: an object for programs, or a line for people.
+    pub(crate) fn report(
+        &self,
+        event: &'static str,
+        fields: &Value,
+        line: &str,
+    ) -> Result<(), Failure> {
+        /// The name comes first.
+        #[derive(Serialize)]
+        struct Report<'a> {
+            event: &'static str,
+            #[serde(flatten)]
+            fields: &'a Value,
+        }
+        match self.json {
+            true => self.object(&Report { event, fields }),
+            false => self.heading(line),
+        }
+    }
+
+    /// Whether programs read it.
+    pub(crate) const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether a person watches how far it is.
+    pub(crate) fn shows_progress(&self) -> bool {
+        !self.json && !self.quiet && io::stderr().is_terminal()
+    }
+
     /// What stands above lines for people.
     pub(crate) fn heading(&self, line: &str) -> Result<(), Failure> {
         match self.quiet {

@@ -23,6 +23,10 @@ impl MemberId {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
+
+    pub(crate) const fn get(self) -> u64 {
+        self.0
+    }
 }
 
 /// Somebody who plays: a session, a connection, a port, a file.

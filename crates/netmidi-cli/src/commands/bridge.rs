@@ -20,6 +20,7 @@ use crate::event::Event;
 use crate::failure::Failure;
 use crate::filter::{self, Channels, Filter, Keys, Types};
 use crate::hub::Hub;
+use crate::metrics::{Metrics, MetricsArgs};
 use crate::place::{Options, Spec};
 use crate::plan::{Direction, Plan};
 use crate::run::JournalArgs;
@@ -62,6 +63,8 @@ Examples:
   netmidi bridge --config bridges.toml     a set of bridges; SIGHUP reads the file again"
 )]
 pub(crate) struct Bridge {
+    #[command(flatten)]
+    metrics: MetricsArgs,
     /// Two places or more.
     #[arg(value_name = "PLACE", required_unless_present_any = ["config", "check"], num_args = 2..)]
     places: Vec<Spec>,
@@ -172,6 +175,11 @@ impl Bridge {
     pub(crate) async fn run(self, console: Console) -> Result<(), Failure> {
         let console = console.json(self.json).hide_midi();
         if let Some(file) = self.config {
+            if self.metrics.is_asked_for() {
+                return Err(Failure::usage(
+                    "--metrics counts one bridge, and not a set of them; leave out --config",
+                ));
+            }
             return match self.check {
                 true => check(&console, &file),
                 false => Set::run(console, file).await,
@@ -201,13 +209,14 @@ impl Bridge {
             hub = plan.open() => hub?,
             _ = stop.next() => return Ok(()),
         };
+        let metrics = self.metrics.open(&console, hub.places()).await?;
         let end = async { _ = stop.next().await };
         #[cfg(unix)]
         let socket = self.socket.as_deref();
         #[cfg(not(unix))]
         let socket = None;
         let attach = Attach::open(socket, console.started())?;
-        go(&console, None, hub, attach, end).await
+        go(&console, None, metrics.as_ref(), hub, attach, end).await
     }
 }
 
@@ -215,6 +224,7 @@ impl Bridge {
 async fn go(
     console: &Console,
     name: Option<&str>,
+    metrics: Option<&Metrics>,
     mut hub: Hub,
     mut attach: Attach,
     end: impl Future<Output = ()>,
@@ -226,6 +236,7 @@ async fn go(
             event = hub.next() => match event {
                 Some(event) => {
                     attach.tell(&event);
+                    metrics.inspect(|it| it.observe(&event));
                     if let Err(failure) = console.tell_of(name, &event) {
                         break Err(failure);
                     }
@@ -248,6 +259,7 @@ async fn go(
     hub.close();
     while let Some(event) = hub.next().await {
         attach.tell(&event);
+        metrics.inspect(|it| it.observe(&event));
         // Nobody reads any more: then it only ends.
         let _ = console.tell_of(name, &event);
     }
@@ -453,7 +465,7 @@ async fn keep(
         match opened {
             Ok(hub) => {
                 let end = async { _ = (&mut ended).await };
-                go(console, Some(name), hub, Attach::default(), end).await?;
+                go(console, Some(name), None, hub, Attach::default(), end).await?;
                 return Ok(());
             }
             Err(Failure::Failed(sentence) | Failure::Usage(sentence)) => {
