@@ -86,7 +86,9 @@ impl Console {
         Self {
             json: false,
             quiet: true,
+            aside: false,
             started: Instant::now(),
+            gone: None,
         }
     }
 

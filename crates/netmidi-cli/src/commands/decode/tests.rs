@@ -53,6 +53,7 @@ fn read(octets: &[u8], form: Form, seed: u64) -> (String, Result<Counts, Stop>) 
         finder: Finder::new(Vec::new(), false),
         fragments: Fragments::default(),
         diagnosis: None,
+        replay: None,
         printer: Printer::new(to, form, Filter::default(), true, false),
         counts: Counts::default(),
     };
