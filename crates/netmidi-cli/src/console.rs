@@ -89,7 +89,9 @@ impl Console {
         Self {
             json: false,
             quiet: true,
+            aside: false,
             started: Instant::now(),
+            gone: None,
         }
     }
 
