@@ -89,6 +89,7 @@ impl Console {
         Self {
             json: false,
             quiet: true,
+            hides_midi: false,
             aside: false,
             started: Instant::now(),
             gone: None,
