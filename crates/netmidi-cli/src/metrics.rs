@@ -719,7 +719,11 @@ impl Collector for Shared {
 /// Writes what is known of a peer.
 type Write<'a> = dyn Fn(&mut MetricEncoder<'_>, &Label, &Counts) -> fmt::Result + 'a;
 
-const COUNTERS: [(&str, &str, fn(&Counts) -> u64); 6] = [
+/// A metric of a peer: its name, its meaning, and where it is.
+type Of<T> = (&'static str, &'static str, fn(&Counts) -> T);
+type HistogramOf = (&'static str, &'static str, fn(&Counts) -> &Histogram);
+
+const COUNTERS: [Of<u64>; 6] = [
     (
         "connections",
         "Sessions and connections that came up",
@@ -744,7 +748,7 @@ const COUNTERS: [(&str, &str, fn(&Counts) -> u64); 6] = [
     }),
 ];
 
-const GAUGES: [(&str, &str, fn(&Counts) -> f64); 3] = [
+const GAUGES: [Of<f64>; 3] = [
     ("up", "Sessions or connections that it has now", |it| {
         #[allow(clippy::cast_precision_loss, reason = "it is small")]
         let here = it.here as f64;
@@ -762,7 +766,7 @@ const GAUGES: [(&str, &str, fn(&Counts) -> f64); 3] = [
     ),
 ];
 
-const HISTOGRAMS: [(&str, &str, fn(&Counts) -> &Histogram); 4] = [
+const HISTOGRAMS: [HistogramOf; 4] = [
     ("message_octets", "How long messages are", |it| &it.octets),
     (
         "sync_latency_seconds",
