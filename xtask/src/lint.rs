@@ -1,5 +1,6 @@
 //! Formatting, clippy, rustdoc, and the licences and sources of what we depend on.
 
+use crate::local_ports::{with_all_features, with_all_features_and};
 use crate::stage::{Stop, Verdict, cargo, run, works};
 
 pub(crate) fn fmt() -> Verdict {
@@ -13,14 +14,16 @@ pub(crate) fn fmt() -> Verdict {
 }
 
 pub(crate) fn clippy() -> Verdict {
-    run(&mut cargo(
-        "clippy --workspace --all-targets --all-features -- -D warnings".split(' '),
-    ))
+    with_all_features("clippy", &["--all-targets"], &["--", "-D", "warnings"])
 }
 
 pub(crate) fn doc() -> Verdict {
-    run(cargo("doc --workspace --no-deps --all-features".split(' '))
-        .env("RUSTDOCFLAGS", "-D warnings"))
+    with_all_features_and(
+        "doc",
+        &["--no-deps"],
+        &[],
+        &[("RUSTDOCFLAGS", "-D warnings")],
+    )
 }
 
 pub(crate) fn deny() -> Verdict {

@@ -17,8 +17,10 @@ mod features;
 mod fuzz;
 mod interop;
 mod inviting;
+mod jack;
 mod lint;
 mod list;
+mod local_ports;
 mod manifest;
 mod mido;
 mod monitor;
@@ -62,6 +64,8 @@ Usage: cargo xtask [--strict] COMMAND
   bridge [SEED]         npm rtpmidi and Python's mido play together over examples/bridge
   cli [SEED]            the tool netmidi with npm rtpmidi, pymidi and mido, both ways round; and
                         how it shows and finds sessions, in network namespaces
+  jack                  ports of this computer: JACK with its dummy driver, bridged over RTP-MIDI and
+                        back to JACK; ALSA's sequencer where there is one
   relay [SEED]          the two examples with a bad network between them
   veth [SEED]           the two examples as two hosts whose interfaces and addresses change
   dist                  a release of the command-line tool in target/dist: static binary, manual
@@ -121,6 +125,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
             all.push(mido(interop::new_seed()));
             all.push(bridge(interop::new_seed()));
             all.extend(cli(interop::new_seed()));
+            all.push(jack());
             all.push(relay(interop::new_seed()));
             all.push(veth(interop::new_seed()));
             all.push(discovery());
@@ -156,6 +161,7 @@ fn stages(args: &[&str]) -> Result<Vec<Stage>, Usage> {
         ["bridge", seed] => vec![bridge(number(seed)?)],
         ["cli"] => cli(interop::new_seed()),
         ["cli", seed] => cli(number(seed)?),
+        ["jack"] => vec![jack()],
         ["relay"] => vec![relay(interop::new_seed())],
         ["relay", seed] => vec![relay(number(seed)?)],
         ["veth"] => vec![veth(interop::new_seed())],
@@ -235,6 +241,10 @@ fn cli(seed: u32) -> Vec<Stage> {
         Stage::new("cli-mido", move || cli::check_mido(seed)),
         Stage::new("cli-discovery", cli::check_discovery),
     ]
+}
+
+fn jack() -> Stage {
+    Stage::new("jack", jack::check)
 }
 
 fn relay(seed: u32) -> Stage {
@@ -332,6 +342,7 @@ mod tests {
             &["mido", "x"],
             &["bridge", "x"],
             &["cli", "x"],
+            &["jack", "x"],
             &["relay", "x"],
             &["veth", "x"],
             &["converge", "x"],

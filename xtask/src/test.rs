@@ -1,7 +1,8 @@
 //! Unit, property, simulation and doc tests.
 
-use crate::stage::{Verdict, cargo, run};
+use crate::local_ports::with_all_features;
+use crate::stage::Verdict;
 
 pub(crate) fn check() -> Verdict {
-    run(&mut cargo("test --workspace --all-features".split(' ')))
+    with_all_features("test", &[], &[])
 }

@@ -167,6 +167,8 @@ enum EventJson<'a> {
         reason: &'static str,
         detail: &'a str,
     },
+    #[serde(rename = "end_of_input")]
+    EndOfInput,
     Warning {
         message: &'a str,
     },
@@ -251,6 +253,8 @@ pub(crate) enum Event {
         reason: Reason,
         detail: String,
     },
+    /// Standard input has ended; what stands there was played.
+    EndOfInput,
     /// Somebody who was tried did not become a member, and is not tried any more or refused.
     NotConnected {
         to: String,
@@ -282,6 +286,7 @@ impl Event {
             },
             Self::ListeningTcp { address } => EventJson::ListeningTcp { address: *address },
             Self::Announced { name } => EventJson::Announced { name },
+            Self::EndOfInput => EventJson::EndOfInput,
             Self::Trying { to, state } => EventJson::Trying { to, state },
             Self::Connected { member } => EventJson::Connected {
                 peer: member.to_json(),
@@ -362,6 +367,7 @@ impl Event {
                 line("listening", STATE, &tame(name), about)
             }
             Self::ListeningTcp { address } => line("listening", STATE, "TCP", address),
+            Self::EndOfInput => "standard input has ended".to_owned(),
             Self::Announced { name } => line(
                 "announced",
                 STATE,

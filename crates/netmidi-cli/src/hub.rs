@@ -211,12 +211,17 @@ impl Hub {
     /// Begins to end: what is held is let go, what was sent goes out, peers are told. The events go on
     /// until there are none.
     pub(crate) fn close(&mut self) {
-        let ids: Vec<MemberId> = self.members.keys().copied().collect();
-        for id in ids {
-            self.let_go(id);
-        }
         // What comes from now on goes nowhere: nothing would end it.
         self.passes = false;
+        let Self {
+            router,
+            members,
+            places,
+            ..
+        } = self;
+        router.set_routes(Ways::default(), &mut |to, message| {
+            send(members, places, to, message)
+        });
         self.behind.fill_with(Default::default);
         for place in self.places.iter_mut().flatten() {
             place.close();

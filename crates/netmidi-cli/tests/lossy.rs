@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use netmidi_message::MessageBuf;
 use netmidi_testkit::{Instrument, LinkQuality, Relay, Script, ScriptMix, Tolerance, from_hex};
-use tool::{Tool, object, text};
+use tool::{Tool, fields, object, text};
 
 const MESSAGES: usize = 10_000;
 
@@ -87,6 +87,7 @@ impl Heard {
                 self.last = Instant::now();
             }
             "loss" => {
+                assert_eq!(fields(line), ["event", "peer", "lost", "repaired"]);
                 let [gaps, lost, repaired] = &mut self.losses;
                 *gaps += 1;
                 *lost += event["lost"].as_u64().unwrap();

@@ -10,12 +10,12 @@
 mod tool;
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::pty::openpty;
-use tool::{Tool, text};
+use tool::{Tool, command, text};
 
 /// A command whose controlling terminal is the other end of the file that comes with it.
 fn at_a_terminal(args: &[&str]) -> Option<(Tool, File)> {
@@ -74,4 +74,40 @@ fn in_the_background_the_terminal_is_left_alone_and_nothing_stops() {
         "it was typed for the shell"
     );
     assert_eq!(client.event("disconnected")["reason"], "bye");
+}
+
+/// The first octets that `serve` with these variables writes to a terminal.
+fn written_to_a_terminal(variables: &[(&str, &str)]) -> String {
+    let pty = openpty(None, None).unwrap();
+    let mut child = command(&["serve", "--no-announce", "--listen", "127.0.0.1:0"])
+        .env("TERM", "xterm")
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::from(pty.slave))
+        .spawn()
+        .unwrap();
+    let mut terminal = File::from(pty.master);
+    let mut octets = Vec::new();
+    while !octets.ends_with(b"\n") {
+        let mut one = [0];
+        terminal.read_exact(&mut one).unwrap();
+        octets.extend(one);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    String::from_utf8(octets).unwrap()
+}
+
+#[test]
+fn a_terminal_has_colours_unless_they_are_not_wanted() {
+    let line = written_to_a_terminal(&[]);
+    assert!(
+        line.contains("listening") && line.contains('\u{1b}'),
+        "{line:?}"
+    );
+    let line = written_to_a_terminal(&[("NO_COLOR", "1")]);
+    assert!(
+        line.starts_with("listening ") && !line.contains('\u{1b}'),
+        "{line:?}"
+    );
 }

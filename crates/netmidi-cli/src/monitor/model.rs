@@ -24,7 +24,8 @@ const STEP: Duration = Duration::from_millis(100);
 pub(crate) const STEPS: usize = 64;
 /// Messages a second are counted in parts of one.
 const PART: Duration = Duration::from_millis(250);
-const PARTS: usize = 4;
+/// Those of one second, and the one that is counted in.
+const PARTS: usize = 5;
 /// One that we ask every second for its clock is silent after so long, ...
 const SILENT_OURS: Duration = Duration::from_secs(3);
 /// ... one that asks us, every ten seconds, after so long.
@@ -733,7 +734,7 @@ mod tests {
         let now = SECOND * 5;
         model.tick(now);
         let rate = model.sessions()[0].per_second();
-        assert!((700..=1000).contains(&rate), "{rate}");
+        assert!((990..=1000).contains(&rate), "{rate}");
         model.tick(now + SECOND * 2);
         assert_eq!(model.sessions()[0].per_second(), 0);
     }

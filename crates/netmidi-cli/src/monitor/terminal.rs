@@ -16,6 +16,7 @@ use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
+use ratatui::layout::{Position, Rect};
 use ratatui::{Frame, Terminal};
 use tokio::sync::mpsc;
 
@@ -115,7 +116,11 @@ impl Canvas {
 
     /// Draws everything anew next time.
     pub(crate) fn repaint(&mut self) -> Result<(), Failure> {
-        self.terminal.clear().map_err(gone)
+        // Not `clear`: that asks the terminal where its cursor is, and the thread that reads keys
+        // would get the answer.
+        let size = self.terminal.size().map_err(gone)?;
+        let area = Rect::from((Position::ORIGIN, size));
+        self.terminal.resize(area).map_err(gone)
     }
 
     /// Waits until the picture is out; for ever if there is none. Cancel safe.

@@ -94,17 +94,9 @@ impl StdioPlace {
                 origin: Origin::Live,
             },
             Some(Line::Bad(message)) => Event::Error { message },
-            None => self.gone(Reason::Bye, "the end of standard input"),
+            // It goes on to hear until the end.
+            None => Event::EndOfInput,
         }))
-    }
-
-    fn gone(&mut self, reason: Reason, detail: &str) -> Event {
-        self.here = false;
-        Event::Disconnected {
-            member: Arc::clone(&self.member),
-            reason,
-            detail: detail.to_owned(),
-        }
     }
 
     pub(crate) fn send(&self, message: Message<'_>) -> bool {
@@ -134,8 +126,12 @@ impl StdioPlace {
         self.stdin = Stdin::Nothing;
         self.output = None;
         if self.here {
-            let event = self.gone(Reason::Local, "ended here");
-            self.pending.push_back(event);
+            self.here = false;
+            self.pending.push_back(Event::Disconnected {
+                member: Arc::clone(&self.member),
+                reason: Reason::Local,
+                detail: "ended here".to_owned(),
+            });
         }
     }
 

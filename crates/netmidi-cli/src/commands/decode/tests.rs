@@ -52,7 +52,7 @@ fn read(octets: &[u8], form: Form, seed: u64) -> (String, Result<Counts, Stop>) 
     let mut run = Run {
         finder: Finder::new(Vec::new(), false),
         fragments: Fragments::default(),
-        diagnosis: None,
+        diagnosis: Some(Diagnosis::default()),
         replay: None,
         printer: Printer::new(to, form, Filter::default(), true, false),
         counts: Counts::default(),
@@ -64,6 +64,12 @@ fn read(octets: &[u8], form: Form, seed: u64) -> (String, Result<Counts, Stop>) 
     let done = run.capture(pieces);
     run.printer.flush().unwrap();
     let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+    let diagnosis = run.diagnosis.take().unwrap();
+    let mut said = Vec::new();
+    diagnosis.write_plain(&mut said).unwrap();
+    diagnosis.write_json(&mut said).unwrap();
+    // What is said of a damaged file is bounded, too.
+    assert!(said.len() < 10 << 20, "{} octets of diagnosis", said.len());
     (text, done.map(|()| run.counts))
 }
 
