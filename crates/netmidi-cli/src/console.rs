@@ -45,6 +45,8 @@ pub(crate) struct Console {
     quiet: bool,
     /// Standard output belongs to somebody else: what is for people goes to standard error.
     aside: bool,
+    /// Whether a quiet console shows what is played.
+    hides_midi: bool,
     /// `time_us` counts from here.
     started: Instant,
     /// Comes true when nobody reads any more.
@@ -74,6 +76,7 @@ impl Console {
         Ok(Self {
             json: false,
             aside: false,
+            hides_midi: false,
             quiet: args.quiet,
             started,
             gone: None,
@@ -86,7 +89,10 @@ impl Console {
         Self {
             json: false,
             quiet: true,
+            hides_midi: false,
+            aside: false,
             started: Instant::now(),
+            gone: None,
         }
     }
 
@@ -107,12 +113,20 @@ impl Console {
         self
     }
 
+    /// What is played is not what was asked for: a quiet console does not show it.
+    pub(crate) const fn hide_midi(mut self) -> Self {
+        self.hides_midi = self.quiet;
+        self
+    }
+
     /// Tells what happened at one of several bridges, or the only one.
     pub(crate) fn tell_of(&self, bridge: Option<&str>, event: &Event) -> Result<(), Failure> {
         match event {
             Event::Warning { message } => self.note(&prefixed(bridge, message)),
             Event::Error { message } => complain(&prefixed(bridge, message)),
-            Event::Midi { .. } if !self.json && (self.aside || self.quiet) => return Ok(()),
+            Event::Midi { .. } if !self.json && (self.aside || self.hides_midi) => {
+                return Ok(());
+            }
             _ => {}
         }
         if self.json {
@@ -143,18 +157,7 @@ impl Console {
     /// Tells what happened, on standard output, at once; warnings and errors on standard error, and
     /// for programs on both.
     pub(crate) fn tell(&self, event: &Event) -> Result<(), Failure> {
-        match event {
-            Event::Warning { message } => self.note(message),
-            Event::Error { message } => complain(message),
-            _ => {}
-        }
-        if self.json {
-            write_json(event.to_json(self.started).map_err(io::Error::from)?)
-        } else if let Some(line) = event.to_line(self.quiet) {
-            self.line(&line)
-        } else {
-            Ok(())
-        }
+        self.tell_of(None, event)
     }
 
     /// A line for people on standard output, at once. Its colours are taken out where they are not
@@ -168,6 +171,36 @@ impl Console {
         writeln!(out, "{line}")?;
         out.flush()?;
         Ok(())
+    }
+
+    /// Tells something that is no event of a place: an object for programs, or a line for people.
+    pub(crate) fn report(
+        &self,
+        event: &'static str,
+        fields: &Value,
+        line: &str,
+    ) -> Result<(), Failure> {
+        /// The name comes first.
+        #[derive(Serialize)]
+        struct Report<'a> {
+            event: &'static str,
+            #[serde(flatten)]
+            fields: &'a Value,
+        }
+        match self.json {
+            true => self.object(&Report { event, fields }),
+            false => self.heading(line),
+        }
+    }
+
+    /// Whether programs read it.
+    pub(crate) const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether a person watches how far it is.
+    pub(crate) fn shows_progress(&self) -> bool {
+        !self.json && !self.quiet && io::stderr().is_terminal()
     }
 
     /// What stands above lines for people.

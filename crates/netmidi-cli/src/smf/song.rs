@@ -326,7 +326,6 @@ impl Song {
                 });
             }
             StreamEvent::Discarded(_) => self.discarded += 1,
-            _ => {}
         });
     }
 

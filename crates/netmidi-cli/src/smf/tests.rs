@@ -14,9 +14,11 @@ use netmidi::message::{Message, MessageBuf, Sounding};
 use netmidi_testkit::Rng;
 use proptest::prelude::*;
 
+use super::player::LEAD;
+use super::recorder::Taken;
 use super::song::{Song, Timed};
 use super::tape::{Form, Tape};
-use super::{LEAD, Player, Recorder, Selection, Taken, Ticks};
+use super::{Player, Recorder, Selection, Ticks};
 use crate::filter::Filter;
 
 fn buf(octets: &[u8]) -> MessageBuf {
