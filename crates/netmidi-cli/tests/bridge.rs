@@ -245,8 +245,8 @@ fn tcp_rtp_and_lines_hear_each_other() {
 
     // At the end everything that sounds is ended everywhere: by the end of standard input here.
     bridge.stdin = None;
-    assert_eq!(midi_text(&peer), "note_off channel=1 note=64 velocity=64");
     assert_eq!(midi_text(&peer), "note_off channel=0 note=60 velocity=64");
+    assert_eq!(midi_text(&peer), "note_off channel=1 note=64 velocity=64");
     assert_eq!(peer.event("disconnected")["reason"], "bye");
     assert_eq!(read_exactly(&mut client, 3), [0x81, 0x40, 0x40]);
     assert_eq!(client.read(&mut [0; 8]).unwrap(), 0, "closed");
@@ -537,10 +537,6 @@ fn wrong_usage_is_told_in_a_sentence() {
             "cannot be used with",
         ),
         (
-            &["bridge", "--config", "x.toml", "--journal", "off"],
-            "cannot be used with",
-        ),
-        (
             &["bridge", "--config", "x.toml", "tcp:h:1", "tcp:h:2"],
             "cannot be used with",
         ),
@@ -806,13 +802,17 @@ fn a_reload_leaves_alone_what_has_not_changed() {
     // A file with an error changes nothing.
     file.write(&text(0, &[0]).replace("between", "betwen"));
     bridges.signal("HUP");
-    let error = bridges.event("error");
-    assert!(
-        error["message"]
-            .as_str()
-            .unwrap()
-            .contains("`betwen` is no key")
-    );
+    for words in [
+        "bridge.a joins nothing",
+        "`betwen` is no key",
+        "nothing was changed",
+    ] {
+        let error = bridges.event("error");
+        assert!(
+            error["message"].as_str().unwrap().contains(words),
+            "{error}"
+        );
+    }
     thread::sleep(Duration::from_millis(200));
 
     let before = Instant::now();
