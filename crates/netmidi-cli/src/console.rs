@@ -91,7 +91,6 @@ impl Console {
             quiet: true,
             hides_midi: false,
             aside: false,
-            hides_midi: false,
             started: Instant::now(),
             gone: None,
         }
