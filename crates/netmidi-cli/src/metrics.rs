@@ -719,11 +719,12 @@ impl Collector for Shared {
 /// Writes what is known of a peer.
 type Write<'a> = dyn Fn(&mut MetricEncoder<'_>, &Label, &Counts) -> fmt::Result + 'a;
 
-/// A metric of a peer: its name, its meaning, and where it is.
-type Of<T> = (&'static str, &'static str, fn(&Counts) -> T);
-type HistogramOf = (&'static str, &'static str, fn(&Counts) -> &Histogram);
+/// Where a histogram is.
+type Found = fn(&Counts) -> &Histogram;
+/// A metric: its name, what it means, and where it is.
+type Metric<T> = (&'static str, &'static str, fn(&Counts) -> T);
 
-const COUNTERS: [Of<u64>; 6] = [
+const COUNTERS: [Metric<u64>; 6] = [
     (
         "connections",
         "Sessions and connections that came up",
@@ -748,7 +749,7 @@ const COUNTERS: [Of<u64>; 6] = [
     }),
 ];
 
-const GAUGES: [Of<f64>; 3] = [
+const GAUGES: [Metric<f64>; 3] = [
     ("up", "Sessions or connections that it has now", |it| {
         #[allow(clippy::cast_precision_loss, reason = "it is small")]
         let here = it.here as f64;
@@ -766,7 +767,7 @@ const GAUGES: [Of<f64>; 3] = [
     ),
 ];
 
-const HISTOGRAMS: [HistogramOf; 4] = [
+const HISTOGRAMS: [(&str, &str, Found); 4] = [
     ("message_octets", "How long messages are", |it| &it.octets),
     (
         "sync_latency_seconds",

@@ -245,8 +245,8 @@ fn tcp_rtp_and_lines_hear_each_other() {
 
     // At the end everything that sounds is ended everywhere: by the end of standard input here.
     bridge.stdin = None;
-    assert_eq!(midi_text(&peer), "note_off channel=1 note=64 velocity=64");
     assert_eq!(midi_text(&peer), "note_off channel=0 note=60 velocity=64");
+    assert_eq!(midi_text(&peer), "note_off channel=1 note=64 velocity=64");
     assert_eq!(peer.event("disconnected")["reason"], "bye");
     assert_eq!(read_exactly(&mut client, 3), [0x81, 0x40, 0x40]);
     assert_eq!(client.read(&mut [0; 8]).unwrap(), 0, "closed");
@@ -435,6 +435,10 @@ fn a_circle_is_told_and_broken() {
         let (a, b) = (circle("a"), circle("b"));
         let mut player = connect(&left[..]);
         let mut listener = connect(&right[..]);
+        for _ in 0..3 {
+            hub.event("connected");
+            far.event("connected");
+        }
         player.write_all(&[0xb0, 7, 1]).unwrap();
         let mut copies = 0;
         while read_if_any(&mut listener) == Some([0xb0, 7, 1]) {
@@ -534,10 +538,6 @@ fn wrong_usage_is_told_in_a_sentence() {
         ),
         (
             &["bridge", "--config", "x.toml", "--no-clock"],
-            "cannot be used with",
-        ),
-        (
-            &["bridge", "--config", "x.toml", "--journal", "off"],
             "cannot be used with",
         ),
         (
@@ -806,13 +806,17 @@ fn a_reload_leaves_alone_what_has_not_changed() {
     // A file with an error changes nothing.
     file.write(&text(0, &[0]).replace("between", "betwen"));
     bridges.signal("HUP");
-    let error = bridges.event("error");
-    assert!(
-        error["message"]
-            .as_str()
-            .unwrap()
-            .contains("`betwen` is no key")
-    );
+    for words in [
+        "bridge.a joins nothing",
+        "`betwen` is no key",
+        "nothing was changed",
+    ] {
+        let error = bridges.event("error");
+        assert!(
+            error["message"].as_str().unwrap().contains(words),
+            "{error}"
+        );
+    }
     thread::sleep(Duration::from_millis(200));
 
     let before = Instant::now();
@@ -858,6 +862,8 @@ fn a_reload_leaves_alone_what_has_not_changed() {
         for line in player.peer.end() {
             let event: Value = serde_json::from_str(&line).unwrap();
             match event["event"].as_str().unwrap() {
+                // The end of the session puts the wheel back.
+                "midi" if heard == count => assert_eq!(event["hex"], "e0 00 40", "{name}"),
                 "midi" => {
                     let low = heard % 128;
                     let high = heard / 128 % 128;

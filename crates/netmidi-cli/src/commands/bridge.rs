@@ -69,7 +69,7 @@ pub(crate) struct Bridge {
     #[arg(value_name = "PLACE", required_unless_present_any = ["config", "check"], num_args = 2..)]
     places: Vec<Spec>,
     /// Run the bridges of this file instead, each on its own. docs/bridge.md says what stands in it.
-    #[arg(long, value_name = "FILE.toml", conflicts_with_all = ["places", "Own", "JournalArgs"])]
+    #[arg(long, value_name = "FILE.toml", conflicts_with = "places")]
     config: Option<PathBuf>,
     /// Only see whether the file is right.
     #[arg(long, conflicts_with = "places")]
@@ -89,45 +89,45 @@ pub(crate) struct Bridge {
 #[derive(Debug, Args)]
 struct Own {
     /// The first place plays, and the others hear it; nothing goes back.
-    #[arg(long, conflicts_with = "together")]
+    #[arg(long, conflicts_with_all = ["together", "config"])]
     one_way: bool,
     /// Those at the same place hear each other, too.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "config")]
     together: bool,
     /// Pass on only these channels, such as 1-4,10. What has no channel passes.
-    #[arg(long, value_name = "LIST", value_parser = filter::channels, help_heading = "Filter")]
+    #[arg(long, conflicts_with = "config", value_name = "LIST", value_parser = filter::channels, help_heading = "Filter")]
     channels: Option<Channels>,
     /// Pass on only these types of messages: note, pressure, control, program, bend, sysex, clock,
     /// timecode, system.
-    #[arg(long, value_name = "LIST", value_parser = filter::types, help_heading = "Filter")]
+    #[arg(long, conflicts_with = "config", value_name = "LIST", value_parser = filter::types, help_heading = "Filter")]
     types: Option<Types>,
     /// Pass on only these notes, by names or numbers, such as C3-C5 or 48-72. Middle C is C4, 60.
-    #[arg(long, value_name = "FROM-TO", value_parser = filter::keys, help_heading = "Filter")]
+    #[arg(long, conflicts_with = "config", value_name = "FROM-TO", value_parser = filter::keys, help_heading = "Filter")]
     notes: Option<Keys>,
     /// Shift notes by so many semitones. Those that leave the range of MIDI are dropped.
-    #[arg(long, value_name = "N", value_parser = filter::transpose, allow_hyphen_values = true, help_heading = "Filter")]
+    #[arg(long, conflicts_with = "config", value_name = "N", value_parser = filter::transpose, allow_hyphen_values = true, help_heading = "Filter")]
     transpose: Option<i8>,
     /// Pass on no timing clock, start, continue, stop and song position.
-    #[arg(long, help_heading = "Filter")]
+    #[arg(long, conflicts_with = "config", help_heading = "Filter")]
     no_clock: bool,
     /// Pass on no system exclusive messages.
-    #[arg(long, help_heading = "Filter")]
+    #[arg(long, conflicts_with = "config", help_heading = "Filter")]
     no_sysex: bool,
     /// Drop what comes back within so many milliseconds from somebody else. Without it that is done
     /// only while almost all that somebody plays comes back.
-    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=MOST_MILLISECONDS), help_heading = "Filter")]
+    #[arg(long, conflicts_with = "config", value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=MOST_MILLISECONDS), help_heading = "Filter")]
     break_circles: Option<u64>,
     /// The name that RTP-MIDI peers see.
-    #[arg(long, default_value = "netmidi")]
+    #[arg(long, conflicts_with = "config", default_value = "netmidi")]
     name: String,
     /// Let in only those from these networks, such as 192.168.1.0/24. May be given more than once.
-    #[arg(long, value_name = "CIDR")]
+    #[arg(long, conflicts_with = "config", value_name = "CIDR")]
     allow: Vec<IpNet>,
     /// How many may connect to each place that listens.
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, conflicts_with = "config", value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     max_peers: u32,
     /// Do not show sessions that listen in the local network.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "config")]
     no_announce: bool,
     #[command(flatten)]
     journal: JournalArgs,

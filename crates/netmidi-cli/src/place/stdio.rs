@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::thread;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -23,6 +24,9 @@ use crate::text::hex;
 const LINES: usize = 16 << 10;
 /// So many octets are written at once, and some more.
 const PIECE: usize = 64 << 10;
+
+/// So long others who can wait do so for one who reads slowly.
+const FLUSH_PATIENCE: Duration = Duration::from_millis(200);
 
 /// What the thread that writes is told.
 enum Work {
@@ -108,15 +112,16 @@ impl StdioPlace {
         })
     }
 
-    /// Done when what was sent before is written, or the reader has gone.
+    /// Done when what was sent before is written, the reader has gone, or reads too slowly.
     pub(crate) fn flush(&self) -> BoxFuture<'static, ()> {
         let (done, written) = oneshot::channel();
         let output = self.output.clone();
         async move {
             if let Some(output) = output
-                && output.send(Work::Flush(done)).await.is_ok()
+                && let Ok(Ok(())) =
+                    tokio::time::timeout(FLUSH_PATIENCE, output.send(Work::Flush(done))).await
             {
-                let _ = written.await;
+                let _ = tokio::time::timeout(FLUSH_PATIENCE, written).await;
             }
         }
         .boxed()
@@ -139,7 +144,7 @@ impl StdioPlace {
     pub(crate) async fn finish(mut self) {
         self.output = None;
         if let Some(written) = self.written.take() {
-            let patience = std::time::Duration::from_secs(2);
+            let patience = Duration::from_secs(2);
             let _ = tokio::time::timeout(patience, written).await;
         }
     }
