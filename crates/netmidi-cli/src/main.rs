@@ -16,6 +16,7 @@ mod filter;
 mod hub;
 mod monitor;
 mod numbers;
+mod output;
 mod place;
 mod plan;
 mod run;
@@ -88,9 +89,13 @@ fn main() -> ExitCode {
         Command::Decode(it) => it.run(&console),
         Command::Man(it) => it.run(),
     };
-    match done {
+    let code = match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
+    };
+    match output::finish().map(Failure::from) {
+        Some(failure @ Failure::Failed(_)) => failure.report(),
+        _ => code,
     }
 }
 

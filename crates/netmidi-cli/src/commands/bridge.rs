@@ -18,9 +18,10 @@ use crate::event::Event;
 use crate::failure::Failure;
 use crate::filter::{self, Channels, Filter, Keys, Types};
 use crate::hub::Hub;
+use crate::output;
 use crate::place::{Options, Spec};
 use crate::plan::{Direction, Plan};
-use crate::run::JournalArgs;
+use crate::run::{self, JournalArgs, network};
 use crate::stop::{Stop, Wish};
 
 /// How long the end of standard input waits for everything to get across.
@@ -105,10 +106,10 @@ struct Own {
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=MOST_MILLISECONDS), conflicts_with = "config", help_heading = "Filter")]
     break_circles: Option<u64>,
     /// The name that RTP-MIDI peers see.
-    #[arg(long, default_value = "netmidi", conflicts_with = "config")]
+    #[arg(long, default_value = "netmidi", value_parser = run::name, conflicts_with = "config")]
     name: String,
     /// Let in only those from these networks, such as 192.168.1.0/24. May be given more than once.
-    #[arg(long, value_name = "CIDR", conflicts_with = "config")]
+    #[arg(long, value_name = "CIDR", value_parser = network, conflicts_with = "config")]
     allow: Vec<IpNet>,
     /// How many may connect to each place that listens.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "config")]
@@ -186,13 +187,29 @@ impl Bridge {
             true => console.aside(),
             false => console,
         };
+        let console = console.detached();
         let mut stop = Stop::listen()?;
         let hub = tokio::select! {
             hub = plan.open() => hub?,
             _ = stop.next() => return Ok(()),
         };
-        let end = async { _ = stop.next().await };
-        go(&console, None, hub, end).await
+        let mut told_to_end = false;
+        let end = async {
+            tokio::select! {
+                _ = stop.next() => {}
+                () = console.reader_gone() => {}
+            }
+            told_to_end = true;
+        };
+        let done = go(&console, None, hub, end).await;
+        // Who has ended it does not wait for one who does not read; others do.
+        if !told_to_end {
+            tokio::select! {
+                () = output::written() => {}
+                () = stop.wait() => {}
+            }
+        }
+        done
     }
 }
 
@@ -238,9 +255,11 @@ async fn go(
 fn read(file: &Path) -> Result<Bridges, Vec<String>> {
     let shown = file.display();
     let text = std::fs::read_to_string(file).map_err(|error| {
-        vec![format!(
-            "cannot read {shown}: {error}; see that the path is right"
-        )]
+        let advice = match error.kind() {
+            std::io::ErrorKind::InvalidData => "save it as UTF-8 text",
+            _ => "see that the path is right",
+        };
+        vec![format!("cannot read {shown}: {error}; {advice}")]
     })?;
     config::read(&text).map_err(|problems| {
         let problems = problems.iter();
@@ -283,7 +302,7 @@ impl Set {
         let bridges = read(&file).map_err(|problems| told(&console, &problems))?;
         let (failures, mut failed) = mpsc::unbounded_channel();
         let mut set = Self {
-            console: Arc::new(console),
+            console: Arc::new(console.detached()),
             running: BTreeMap::new(),
             failures,
         };
@@ -309,6 +328,7 @@ impl Set {
                     },
                 },
                 Some(failure) = failed.recv() => break Err(failure),
+                () = set.console.reader_gone() => break Err(Failure::NobodyReads),
             }
         };
         let all = std::mem::take(&mut set.running);
