@@ -47,6 +47,10 @@ pub(crate) enum Kind {
     /// At the other end of a TCP connection: the client that connected here, or the server.
     Tcp { address: SocketAddr },
     /// A port of this computer.
+    #[cfg_attr(
+        not(feature = "local-ports"),
+        allow(dead_code, reason = "a build without local ports opens none")
+    )]
     Port { name: String },
     /// A Standard MIDI File.
     File { name: String },
