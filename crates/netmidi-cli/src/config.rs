@@ -233,7 +233,13 @@ impl Reader<'_> {
                 }
                 "name" => {
                     if let Some(it) = self.string(&here, value, "\"Stage Left\"") {
-                        plan.options.name = it.to_owned();
+                        match crate::run::name(it) {
+                            Ok(name) => plan.options.name = name,
+                            Err(why) => {
+                                let sentence = format!("bridge.{bridge}.name: {why}");
+                                self.problem(value.span(), sentence);
+                            }
+                        }
                     }
                 }
                 "allow" => plan.options.allow = self.networks(&here, value),
@@ -262,6 +268,13 @@ impl Reader<'_> {
                     self.problem(key.span(), sentence);
                 }
             }
+        }
+        if let (Err(why), None) = (crate::run::name(bridge), table.get("name")) {
+            let sentence = format!(
+                "bridge.{bridge}: others see this name, and {why}; write a shorter one, or name = \
+                 \"NAME\" below it"
+            );
+            self.problem(name.span(), sentence);
         }
         if no_clock {
             plan.filter = plan.filter.without_clock();

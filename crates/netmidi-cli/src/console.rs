@@ -1,8 +1,8 @@
 //! What a command prints: for people, or for programs.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
+use std::io::{self, IsTerminal};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::event::Event;
 use crate::failure::Failure;
+use crate::output::{self, Weight, complain};
 
 /// How much is printed, and how. The same for every command.
 #[derive(Clone, Debug, Args)]
@@ -50,7 +51,7 @@ pub(crate) struct Console {
     /// `time_us` counts from here.
     started: Instant,
     /// Comes true when nobody reads any more.
-    gone: Option<Arc<Notify>>,
+    gone: OnceLock<Arc<Notify>>,
 }
 
 impl Console {
@@ -79,7 +80,7 @@ impl Console {
             hides_midi: false,
             quiet: args.quiet,
             started,
-            gone: None,
+            gone: OnceLock::new(),
         })
     }
 
@@ -92,13 +93,19 @@ impl Console {
             hides_midi: false,
             aside: false,
             started: Instant::now(),
-            gone: None,
+            gone: OnceLock::new(),
         }
     }
 
     /// From now on for programs.
     pub(crate) const fn json(mut self, json: bool) -> Self {
         self.json = json;
+        self
+    }
+
+    /// From now on nothing here waits for whoever reads, or does not.
+    pub(crate) fn detached(self) -> Self {
+        output::detach(self.json);
         self
     }
 
@@ -131,9 +138,9 @@ impl Console {
         }
         if self.json {
             let object = event.to_json(self.started).map_err(io::Error::from)?;
-            write_json(marked(object, bridge)?)
+            Ok(output::raw(marked(object, bridge)?, event.weight())?)
         } else if let Some(line) = event.to_line(self.quiet) {
-            self.line(&prefixed(bridge, &line))
+            self.weighed(&prefixed(bridge, &line), event.weight())
         } else {
             Ok(())
         }
@@ -163,13 +170,14 @@ impl Console {
     /// A line for people on standard output, at once. Its colours are taken out where they are not
     /// wanted.
     pub(crate) fn line(&self, line: &str) -> Result<(), Failure> {
-        if self.aside {
-            let _ = writeln!(anstream::stderr(), "{line}");
-            return Ok(());
+        self.weighed(line, Weight::Heavy)
+    }
+
+    fn weighed(&self, line: &str, weight: Weight) -> Result<(), Failure> {
+        match self.aside {
+            true => output::aside(line),
+            false => output::line(line, weight)?,
         }
-        let mut out = anstream::stdout().lock();
-        writeln!(out, "{line}")?;
-        out.flush()?;
         Ok(())
     }
 
@@ -213,7 +221,8 @@ impl Console {
 
     /// An object for programs on standard output, at once.
     pub(crate) fn object(&self, object: &impl Serialize) -> Result<(), Failure> {
-        write_json(serde_json::to_vec(object).map_err(io::Error::from)?)
+        let object = serde_json::to_vec(object).map_err(io::Error::from)?;
+        Ok(output::raw(object, Weight::Heavy)?)
     }
 
     /// Something worth knowing for a person who watches, on standard error.
@@ -227,8 +236,12 @@ impl Console {
     /// written: `netmidi serve | head -1` then ends, although nobody plays.
     ///
     /// Cancel safe.
-    pub(crate) async fn reader_gone(&mut self) {
-        self.gone.get_or_insert_with(watch_reader).notified().await;
+    pub(crate) async fn reader_gone(&self) {
+        tokio::select! {
+            () = self.gone.get_or_init(watch_reader).notified() => {}
+            // The disk is full, or the like.
+            () = output::broken() => {}
+        }
     }
 }
 
@@ -242,19 +255,6 @@ fn marked(mut object: Vec<u8>, bridge: Option<&str>) -> io::Result<Vec<u8>> {
         object.push(b'}');
     }
     Ok(object)
-}
-
-fn write_json(mut line: Vec<u8>) -> Result<(), Failure> {
-    line.push(b'\n');
-    let mut out = io::stdout().lock();
-    out.write_all(&line)?;
-    out.flush()?;
-    Ok(())
-}
-
-/// Writes a sentence to standard error. Nobody may read it any more: then it is not heard.
-fn complain(sentence: &str) {
-    let _ = writeln!(io::stderr(), "netmidi: {sentence}");
 }
 
 /// Notified when standard output is a pipe and its last reader has closed it.

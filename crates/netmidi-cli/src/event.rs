@@ -11,6 +11,7 @@ use netmidi::message::MessageBuf;
 use netmidi::{ClockEstimate, Origin, Peer};
 use serde::Serialize;
 
+use crate::output::Weight;
 use crate::text::{hex, tame};
 
 /// Names somebody who plays, for as long as the process runs; never used twice.
@@ -276,6 +277,22 @@ pub(crate) enum Event {
 }
 
 impl Event {
+    /// What may be left out when nobody reads: what begins, and what is told again and again.
+    pub(crate) fn weight(&self) -> Weight {
+        match self {
+            Self::Midi { message, .. } => match message.as_message().to_vec().as_slice() {
+                [0x80..=0x8F, ..] | [0x90..=0x9F, _, 0] | [0xB0..=0xBF, 120..=127, _] | [0xFF] => {
+                    Weight::Heavy
+                }
+                // Pedals.
+                [0xB0..=0xBF, 64..=69, 0..=63] => Weight::Heavy,
+                _ => Weight::Light,
+            },
+            Self::Sync { .. } | Self::Warning { .. } | Self::Trying { .. } => Weight::Light,
+            _ => Weight::Heavy,
+        }
+    }
+
     /// For programs: one object. Times count from `started`.
     pub(crate) fn to_json(&self, started: Instant) -> serde_json::Result<Vec<u8>> {
         serde_json::to_vec(&match self {

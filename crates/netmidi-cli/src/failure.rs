@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::output::complain;
+
 /// Why a command ended before its end: one sentence, with what to do next.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -35,11 +37,11 @@ impl Failure {
     pub(crate) fn report(self) -> ExitCode {
         match self {
             Self::Failed(sentence) => {
-                eprintln!("netmidi: {sentence}");
+                complain(&sentence);
                 ExitCode::from(1)
             }
             Self::Usage(sentence) => {
-                eprintln!("netmidi: {sentence}");
+                complain(&sentence);
                 ExitCode::from(2)
             }
             Self::NobodyReads => ExitCode::SUCCESS,

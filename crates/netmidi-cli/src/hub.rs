@@ -164,6 +164,11 @@ impl Hub {
         self.stats
     }
 
+    /// Whether anybody hears what others play.
+    pub(crate) const fn passes(&self) -> bool {
+        self.passes
+    }
+
     /// Sends a message of ours to everybody.
     pub(crate) fn send_to_all(&mut self, message: Message<'_>) {
         for member in self.members.values() {

@@ -17,6 +17,7 @@ mod hub;
 mod metrics;
 mod monitor;
 mod numbers;
+mod output;
 mod place;
 mod plan;
 mod run;
@@ -93,9 +94,13 @@ fn main() -> ExitCode {
         Command::Play(it) => block_on(it.run(console)),
         Command::Man(it) => it.run(),
     };
-    match done {
+    let code = match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
+    };
+    match output::finish().map(Failure::from) {
+        Some(failure @ Failure::Failed(_)) => failure.report(),
+        _ => code,
     }
 }
 

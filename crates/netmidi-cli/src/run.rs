@@ -17,6 +17,7 @@ use crate::event::{Event, Reason};
 use crate::failure::Failure;
 use crate::hub::{Hub, Ways};
 use crate::metrics::Metrics;
+use crate::output;
 use crate::place::{Options, Place};
 use crate::stdin::{Line, Stdin};
 use crate::stop::Stop;
@@ -76,7 +77,7 @@ fn journal(text: &str) -> Result<JournalPolicy, &'static str> {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct AdmissionArgs {
     /// Let in only those from these networks, such as 192.168.1.0/24. May be given more than once.
-    #[arg(long, value_name = "CIDR", num_args = 1..)]
+    #[arg(long, value_name = "CIDR", num_args = 1.., value_parser = network)]
     pub(crate) allow: Vec<IpNet>,
     /// How many may be connected at the same time.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
@@ -100,6 +101,13 @@ impl PlayArgs {
             silent_for: Vec::new(),
         }
     }
+}
+
+/// A network, or one address.
+pub(crate) fn network(text: &str) -> Result<IpNet, &'static str> {
+    let alone = || text.parse::<std::net::IpAddr>().map(IpNet::from);
+    (text.parse().or_else(|_| alone()))
+        .map_err(|_| "write a network such as 192.168.1.0/24, or an address in numbers")
 }
 
 /// How long a command that connects goes on.
@@ -177,12 +185,22 @@ pub(crate) async fn run(
         connected: 0,
         ended: 0,
         broken: None,
+        told_to_end: false,
     };
+    console = console.detached();
     let done = run.go_on(&mut console, stop).await;
     run.hub.close();
+    let told_to_end = run.told_to_end;
+    let finish = async {
+        run.finish(&console).await;
+        // Who has ended it does not wait for one who does not read; others do.
+        if !told_to_end {
+            output::written().await;
+        }
+    };
     // Being told to end once more is to end at once.
     tokio::select! {
-        () = run.finish(&console) => {}
+        () = finish => {}
         () = stop.wait() => {}
     }
     done
@@ -199,6 +217,8 @@ struct Run {
     ended: usize,
     /// How one of them ended that neither side has ended.
     broken: Option<String>,
+    /// Whether a signal ended it.
+    told_to_end: bool,
 }
 
 impl Run {
@@ -215,7 +235,9 @@ impl Run {
         let mut patience = limit.map(|limit| tokio::time::sleep(limit).boxed());
         loop {
             tokio::select! {
-                event = self.hub.next() => {
+                // Where nothing is passed on, peers are made to wait while nobody reads what they play.
+                () = output::room(), if !self.hub.passes() && !output::has_room() => {}
+                event = self.hub.next(), if self.hub.passes() || output::has_room() => {
                     let Some(event) = event else {
                         return self.verdict();
                     };
@@ -256,13 +278,16 @@ impl Run {
                     if self.connected == 0 {
                         return self.give_up(console, limit);
                     }
-                    if self.is_over_without_others() {
+                    if self.is_over_without_others(console)? {
                         return self.verdict();
                     }
                 }
                 () = self.attach.due() => self.attach.count(&self.hub),
                 () = console.reader_gone() => return Err(Failure::NobodyReads),
-                () = stop.wait() => return Ok(()),
+                () = stop.wait() => {
+                    self.told_to_end = true;
+                    return Ok(());
+                }
             }
         }
     }
@@ -298,20 +323,32 @@ impl Run {
 
     /// The time is over in which those had to come who are to end once: the others are given up.
     /// Returns whether that is all.
-    fn is_over_without_others(&mut self) -> bool {
+    fn is_over_without_others(&mut self, console: &Console) -> Result<bool, Failure> {
         let End::Connecting { hosts, args } = &mut self.end else {
-            return false;
+            return Ok(false);
         };
         if !args.once {
-            return false;
+            return Ok(false);
         }
         *hosts = self.connected;
         for place in self.hub.places() {
-            if let Place::Rtp(place) = place {
-                place.give_up(|it| !matches!(it.state(), InvitationState::Connected { .. }));
+            let Place::Rtp(place) = place else { continue };
+            for invitation in place.invitations() {
+                let state = invitation.state();
+                // Whoever was there has been told of.
+                if matches!(
+                    state,
+                    InvitationState::Connected { .. } | InvitationState::Ended
+                ) {
+                    continue;
+                }
+                let (to, reason) = (invitation.address().to_string(), Reason::Timeout);
+                let detail = format!("given up: {}", without_session(&state));
+                console.tell(&Event::NotConnected { to, reason, detail })?;
             }
+            place.give_up(|it| !matches!(it.state(), InvitationState::Connected { .. }));
         }
-        self.ended >= self.connected
+        Ok(self.ended >= self.connected)
     }
 
     fn verdict(&mut self) -> Result<(), Failure> {
@@ -330,10 +367,7 @@ impl Run {
                     for invitation in place.invitations() {
                         let (to, state) = (invitation.address().to_string(), invitation.state());
                         let told = state.is_failure();
-                        let detail = match state {
-                            InvitationState::Asking => NO_ANSWER.to_owned(),
-                            state => state.to_string(),
-                        };
+                        let detail = without_session(&state);
                         why.push(format!("{to}: {detail}"));
                         if !told {
                             let reason = Reason::Timeout;
@@ -367,6 +401,18 @@ impl Run {
 
 const NO_ANSWER: &str = "no answer so far; see that it is on and shares a session, that address and \
     port are right, and that no firewall stops UDP on that port";
+
+/// Why there is no session yet.
+fn without_session(state: &InvitationState) -> String {
+    match state {
+        InvitationState::Asking => NO_ANSWER.to_owned(),
+        InvitationState::Resolving => NOT_FOUND.to_owned(),
+        state => state.to_string(),
+    }
+}
+
+const NOT_FOUND: &str = "nobody of that name was found so far; see what `netmidi discover` lists, or \
+    use the address in numbers";
 
 /// Waits for what is there, or for ever.
 async fn done(what: &mut Option<BoxFuture<'static, ()>>) {

@@ -1,5 +1,6 @@
 //! What is typed or piped in: a message a line.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::future::poll_fn;
 use std::io::{self, BufRead, IsTerminal, Read};
@@ -14,6 +15,9 @@ const LINES_AHEAD: usize = 256;
 
 /// The longest line, in octets: room for a system exclusive message of a megabyte in mido's words.
 const LONGEST_LINE: u64 = 8 << 20;
+
+/// So many characters of a sentence about a bad line are told: it may quote all of the line.
+const LONGEST_SENTENCE: usize = 200;
 
 /// Standard input, as far as it is read.
 #[derive(Debug)]
@@ -79,18 +83,34 @@ fn read(lines: &mpsc::Sender<Line>) {
     let is_terminal = stdin.is_terminal();
     let mut reader = LineReader::new();
     let mut octets = Vec::new();
+    let mut first = true;
     loop {
         if is_terminal && !wait_for_terminal(lines) {
             return;
         }
         let line = match read_line(&mut stdin, &mut octets) {
-            Ok(false) => return,
+            Ok(Got::Nothing) => return,
             // One that is no text is no message either.
-            Ok(true) => match reader.read(&String::from_utf8_lossy(&octets)) {
+            Ok(Got::Line) => match reader.read(text(&octets, &mut first).as_ref()) {
                 Ok(None) => continue,
                 Ok(Some(message)) => Line::Message(message),
-                Err(error) => Line::Bad(format!("standard input: {error}; the line is left out")),
+                Err(error) => Line::Bad(format!(
+                    "standard input: {}; the line is left out",
+                    shortened(&error.to_string())
+                )),
             },
+            Ok(Got::TooLong) if text(&octets, &mut first).trim_start().starts_with('#') => {
+                let _ = reader.read("");
+                continue;
+            }
+            Ok(Got::TooLong) => {
+                // It counts.
+                let _ = reader.read("");
+                Line::Bad(format!(
+                    "standard input: a line is longer than {LONGEST_LINE} octets; it is left out: \
+                     write one message a line"
+                ))
+            }
             Err(error) => {
                 let sentence = format!("standard input cannot be read any further: {error}");
                 // Or the command has ended.
@@ -104,10 +124,45 @@ fn read(lines: &mpsc::Sender<Line>) {
     }
 }
 
-/// Reads one line, or as much as a line may have. Whether there was one.
-fn read_line(from: &mut impl BufRead, into: &mut Vec<u8>) -> io::Result<bool> {
+/// What was read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Got {
+    Line,
+    /// The beginning of a line; the rest of it was passed over.
+    TooLong,
+    /// The end.
+    Nothing,
+}
+
+/// Reads one line, or as much as a line may have.
+fn read_line(from: &mut impl BufRead, into: &mut Vec<u8>) -> io::Result<Got> {
     into.clear();
-    Ok(from.take(LONGEST_LINE).read_until(b'\n', into)? > 0)
+    let len = from.take(LONGEST_LINE).read_until(b'\n', into)?;
+    if len == 0 {
+        return Ok(Got::Nothing);
+    }
+    if len as u64 == LONGEST_LINE && into.last() != Some(&b'\n') {
+        from.skip_until(b'\n')?;
+        return Ok(Got::TooLong);
+    }
+    Ok(Got::Line)
+}
+
+/// A line as text; the mark that some editors put in front of a text is none of it.
+fn text<'a>(octets: &'a [u8], first: &mut bool) -> Cow<'a, str> {
+    let octets = match std::mem::take(first) {
+        true => octets.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(octets),
+        false => octets,
+    };
+    String::from_utf8_lossy(octets)
+}
+
+/// The beginning of a sentence that may be as long as a line.
+fn shortened(sentence: &str) -> Cow<'_, str> {
+    match sentence.char_indices().nth(LONGEST_SENTENCE) {
+        Some((end, _)) => Cow::Owned(format!("{}…", sentence.get(..end).unwrap_or_default())),
+        None => Cow::Borrowed(sentence),
+    }
 }
 
 #[cfg(unix)]
@@ -183,7 +238,7 @@ mod tests {
         let mut from: &[u8] = b"90 3c 64\r\n\xff\xfe\n\n80 3c 40";
         let mut line = Vec::new();
         let mut lines = Vec::new();
-        while read_line(&mut from, &mut line).unwrap() {
+        while read_line(&mut from, &mut line).unwrap() == Got::Line {
             lines.push(String::from_utf8_lossy(&line).into_owned());
         }
         assert_eq!(
@@ -193,10 +248,33 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_takes_no_more_than_its_room() {
-        let mut endless = io::BufReader::new(io::repeat(b'9'));
+    fn of_a_line_without_end_the_rest_is_passed_over() {
+        let endless = io::repeat(b'9').take(3 * LONGEST_LINE);
+        let mut from = io::BufReader::new(endless.chain(&b"\n90 3c 64\n"[..]));
         let mut line = Vec::new();
-        assert!(read_line(&mut endless, &mut line).unwrap());
+        assert_eq!(read_line(&mut from, &mut line).unwrap(), Got::TooLong);
         assert_eq!(line.len() as u64, LONGEST_LINE);
+        assert_eq!(read_line(&mut from, &mut line).unwrap(), Got::Line);
+        assert_eq!(line, b"90 3c 64\n");
+        assert_eq!(read_line(&mut from, &mut line).unwrap(), Got::Nothing);
+    }
+
+    #[test]
+    fn only_the_first_line_may_begin_with_a_mark() {
+        let mut first = true;
+        assert_eq!(text(b"\xEF\xBB\xBF90 3c 64", &mut first), "90 3c 64");
+        assert_eq!(
+            text(b"\xEF\xBB\xBF90 3c 64", &mut first),
+            "\u{FEFF}90 3c 64"
+        );
+    }
+
+    #[test]
+    fn a_sentence_does_not_quote_megabytes() {
+        assert_eq!(shortened("short"), "short");
+        assert_eq!(
+            shortened(&"ö".repeat(9_999)).chars().count(),
+            LONGEST_SENTENCE + 1
+        );
     }
 }

@@ -13,6 +13,9 @@ pub(crate) struct Stop {
     /// SIGHUP asks to read the configuration again, and does not end.
     #[cfg(unix)]
     reloads: bool,
+    /// It was started by `nohup`, to go on after the terminal has gone.
+    #[cfg(unix)]
+    stays: bool,
 }
 
 /// What is wished from outside.
@@ -29,7 +32,10 @@ impl Stop {
             #[cfg(unix)]
             {
                 use tokio::signal::unix::{SignalKind, signal};
+                // Before we listen: that undoes it.
+                let stays = is_hangup_ignored();
                 Ok(Self {
+                    stays,
                     signals: [
                         signal(SignalKind::interrupt())?,
                         signal(SignalKind::terminate())?,
@@ -64,12 +70,12 @@ impl Stop {
     pub(crate) async fn next(&mut self) -> Wish {
         #[cfg(unix)]
         {
-            let reloads = self.reloads;
+            let (reloads, stays) = (self.reloads, self.stays);
             let [interrupt, terminate, hangup] = &mut self.signals;
             tokio::select! {
                 _ = interrupt.recv() => Wish::End,
                 _ = terminate.recv() => Wish::End,
-                _ = hangup.recv() => match reloads {
+                _ = hangup.recv(), if reloads || !stays => match reloads {
                     true => Wish::Reload,
                     false => Wish::End,
                 },
@@ -82,5 +88,36 @@ impl Stop {
             }
             Wish::End
         }
+    }
+}
+
+/// Whether SIGHUP was to be ignored when the process began, where the system tells.
+#[cfg(unix)]
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    is_hangup_in(&status)
+}
+
+#[cfg(unix)]
+fn is_hangup_in(status: &str) -> bool {
+    let mask = status.lines().find_map(|it| it.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|it| u64::from_str_radix(it.trim(), 16).ok());
+    // SIGHUP is 1, and bit 0.
+    mask.is_some_and(|mask| mask & 1 != 0)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::is_hangup_in;
+
+    #[test]
+    fn what_is_ignored_is_read_from_the_system() {
+        assert!(is_hangup_in(
+            "SigBlk:\t0000000000000001\nSigIgn:\t0000000000001001\n"
+        ));
+        assert!(!is_hangup_in(
+            "SigBlk:\t0000000000000001\nSigIgn:\t0000000000001000\n"
+        ));
+        assert!(!is_hangup_in(""));
     }
 }

@@ -192,6 +192,9 @@ impl FromStr for ListenAddress {
             return Ok(Self::loopback(port));
         }
         let error = |what| AddressError::new(text, what, Self::EXAMPLE);
+        if !trimmed.is_empty() && trimmed.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(error("the port is not a number up to 65535"));
+        }
         let (host, port) = split(trimmed).map_err(error)?;
         let port = port.ok_or_else(|| error("the port is missing"))?;
         Ok(if host.is_empty() {

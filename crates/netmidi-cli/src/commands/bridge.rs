@@ -21,9 +21,10 @@ use crate::failure::Failure;
 use crate::filter::{self, Channels, Filter, Keys, Types};
 use crate::hub::Hub;
 use crate::metrics::{Metrics, MetricsArgs};
+use crate::output;
 use crate::place::{Options, Spec};
 use crate::plan::{Direction, Plan};
-use crate::run::JournalArgs;
+use crate::run::{self, JournalArgs, network};
 use crate::stop::{Stop, Wish};
 
 /// At the end of standard input: how long others are given to tell that they have it all, and how long
@@ -118,10 +119,10 @@ struct Own {
     #[arg(long, conflicts_with = "config", value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=MOST_MILLISECONDS), help_heading = "Filter")]
     break_circles: Option<u64>,
     /// The name that RTP-MIDI peers see.
-    #[arg(long, conflicts_with = "config", default_value = "netmidi")]
+    #[arg(long, default_value = "netmidi", value_parser = run::name, conflicts_with = "config")]
     name: String,
     /// Let in only those from these networks, such as 192.168.1.0/24. May be given more than once.
-    #[arg(long, conflicts_with = "config", value_name = "CIDR")]
+    #[arg(long, value_name = "CIDR", value_parser = network, conflicts_with = "config")]
     allow: Vec<IpNet>,
     /// How many may connect to each place that listens.
     #[arg(long, conflicts_with = "config", value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
@@ -204,19 +205,35 @@ impl Bridge {
             true => console.aside(),
             false => console,
         };
+        let console = console.detached();
         let mut stop = Stop::listen()?;
         let hub = tokio::select! {
             hub = plan.open() => hub?,
             _ = stop.next() => return Ok(()),
         };
         let metrics = self.metrics.open(&console, hub.places()).await?;
-        let end = async { _ = stop.next().await };
         #[cfg(unix)]
         let socket = self.socket.as_deref();
         #[cfg(not(unix))]
         let socket = None;
         let attach = Attach::open(socket, console.started())?;
-        go(&console, None, metrics.as_ref(), hub, attach, end).await
+        let mut told_to_end = false;
+        let end = async {
+            tokio::select! {
+                _ = stop.next() => {}
+                () = console.reader_gone() => {}
+            }
+            told_to_end = true;
+        };
+        let done = go(&console, None, metrics.as_ref(), hub, attach, end).await;
+        // Who has ended it does not wait for one who does not read; others do.
+        if !told_to_end {
+            tokio::select! {
+                () = output::written() => {}
+                () = stop.wait() => {}
+            }
+        }
+        done
     }
 }
 
@@ -299,9 +316,11 @@ impl Losses {
 fn read(file: &Path) -> Result<Bridges, Vec<String>> {
     let shown = file.display();
     let text = std::fs::read_to_string(file).map_err(|error| {
-        vec![format!(
-            "cannot read {shown}: {error}; see that the path is right"
-        )]
+        let advice = match error.kind() {
+            std::io::ErrorKind::InvalidData => "save it as UTF-8 text",
+            _ => "see that the path is right",
+        };
+        vec![format!("cannot read {shown}: {error}; {advice}")]
     })?;
     config::read(&text).map_err(|problems| {
         let problems = problems.iter();
@@ -344,7 +363,7 @@ impl Set {
         let bridges = read(&file).map_err(|problems| told(&console, &problems))?;
         let (failures, mut failed) = mpsc::unbounded_channel();
         let mut set = Self {
-            console: Arc::new(console),
+            console: Arc::new(console.detached()),
             running: BTreeMap::new(),
             failures,
         };
@@ -370,6 +389,7 @@ impl Set {
                     },
                 },
                 Some(failure) = failed.recv() => break Err(failure),
+                () = set.console.reader_gone() => break Err(Failure::NobodyReads),
             }
         };
         let all = std::mem::take(&mut set.running);

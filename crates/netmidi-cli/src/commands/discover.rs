@@ -66,7 +66,7 @@ impl<'a> Known<'a> {
 }
 
 impl Discover {
-    pub(crate) async fn run(self, mut console: Console) -> Result<(), Failure> {
+    pub(crate) async fn run(self, console: Console) -> Result<(), Failure> {
         let mut stop = Stop::listen()?;
         let discovery = Discovery::new().map_err(|error| Failure::of(&error))?;
         let mut browser = discovery.browse().map_err(|error| Failure::of(&error))?;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::thread;
 use std::time::Duration;
@@ -25,8 +26,8 @@ const LINES: usize = 16 << 10;
 /// So many octets are written at once, and some more.
 const PIECE: usize = 64 << 10;
 
-/// So long others who can wait do so for one who reads slowly.
-const FLUSH_PATIENCE: Duration = Duration::from_millis(200);
+/// So long one who does not read holds up those who can wait, once.
+const HOLDS_UP: Duration = Duration::from_millis(500);
 
 /// What the thread that writes is told.
 enum Work {
@@ -46,6 +47,8 @@ pub(crate) struct StdioPlace {
     /// Told before anything else.
     pending: VecDeque<Event>,
     output: Option<mpsc::Sender<Work>>,
+    /// Nothing was written for so long that nobody waits for it.
+    stuck: Arc<AtomicBool>,
     /// Done when all is written.
     written: Option<oneshot::Receiver<()>>,
     here: bool,
@@ -57,9 +60,11 @@ impl StdioPlace {
         let (output, lines) = mpsc::channel(LINES);
         let (done, written) = oneshot::channel();
         let json = options.json;
+        let stuck = Arc::new(AtomicBool::new(false));
+        let goes_on = Arc::clone(&stuck);
         // Not the runtime's: a write to a pipe that nobody reads lasts for ever.
         thread::spawn(move || {
-            write(lines, json);
+            write(lines, json, &goes_on);
             let _ = done.send(());
         });
         Self {
@@ -72,6 +77,7 @@ impl StdioPlace {
                 false => Stdin::Nothing,
             },
             output: Some(output),
+            stuck,
             written: Some(written),
             here: true,
         }
@@ -112,16 +118,23 @@ impl StdioPlace {
         })
     }
 
-    /// Done when what was sent before is written, the reader has gone, or reads too slowly.
+    /// Done when what was sent before is written, or the reader has gone, or has not read for a
+    /// while: others wait for it until then, so that whoever reads at all loses nothing.
     pub(crate) fn flush(&self) -> BoxFuture<'static, ()> {
         let (done, written) = oneshot::channel();
-        let output = self.output.clone();
+        let (output, stuck) = (self.output.clone(), Arc::clone(&self.stuck));
         async move {
-            if let Some(output) = output
-                && let Ok(Ok(())) =
-                    tokio::time::timeout(FLUSH_PATIENCE, output.send(Work::Flush(done))).await
-            {
-                let _ = tokio::time::timeout(FLUSH_PATIENCE, written).await;
+            let Some(output) = output else { return };
+            if stuck.load(Ordering::Relaxed) {
+                return;
+            }
+            let flushed = async {
+                if output.send(Work::Flush(done)).await.is_ok() {
+                    let _ = written.await;
+                }
+            };
+            if tokio::time::timeout(HOLDS_UP, flushed).await.is_err() {
+                stuck.store(true, Ordering::Relaxed);
             }
         }
         .boxed()
@@ -150,7 +163,7 @@ impl StdioPlace {
     }
 }
 
-fn write(mut lines: mpsc::Receiver<Work>, json: bool) {
+fn write(mut lines: mpsc::Receiver<Work>, json: bool, stuck: &AtomicBool) {
     let mut text = String::new();
     let mut flushed = Vec::new();
     while let Some(mut work) = lines.blocking_recv() {
@@ -190,6 +203,7 @@ fn write(mut lines: mpsc::Receiver<Work>, json: bool) {
             // Nobody reads any more.
             return;
         }
+        stuck.store(false, Ordering::Relaxed);
         text.clear();
         for done in flushed.drain(..) {
             let _ = done.send(());

@@ -26,6 +26,52 @@ use crate::failure::{Failure, sentence};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// So many sentences about what one sends are told in a second; the others are counted.
+const SENTENCES: u32 = 5;
+
+/// Keeps somebody who sends nonsense from flooding what is printed.
+#[derive(Debug)]
+struct Sentences {
+    since: Instant,
+    told: u32,
+    untold: u64,
+}
+
+impl Sentences {
+    fn new() -> Self {
+        let since = Instant::now();
+        Self {
+            since,
+            told: 0,
+            untold: 0,
+        }
+    }
+
+    /// The sentence as it is to be told now, if it is.
+    fn tell(&mut self, sentence: impl FnOnce() -> String, now: Instant) -> Option<Event> {
+        if now.saturating_duration_since(self.since) >= Duration::from_secs(1) {
+            (self.since, self.told) = (now, 0);
+        }
+        if self.told >= SENTENCES {
+            self.untold += 1;
+            return None;
+        }
+        self.told += 1;
+        let message = match std::mem::take(&mut self.untold) {
+            0 => sentence(),
+            untold => format!("{} (and {untold} such before)", sentence()),
+        };
+        Some(Event::Warning { message })
+    }
+
+    /// At the end: what was counted and not told.
+    fn rest(&self, name: &str) -> Option<Event> {
+        (self.untold > 0).then(|| Event::Warning {
+            message: format!("{name}: {} more such sentences were left out", self.untold),
+        })
+    }
+}
+
 fn tcp_options(options: &Options) -> Tcp {
     match options.sysex {
         true => Tcp::new(),
@@ -39,6 +85,8 @@ pub(crate) struct TcpServer {
     number: usize,
     server: PortServer,
     clients: BTreeMap<ClientId, (Client, Arc<Member>)>,
+    discards: BTreeMap<ClientId, Sentences>,
+    refusals: Sentences,
     /// Told before anything else.
     pending: VecDeque<Event>,
 }
@@ -76,6 +124,8 @@ impl TcpServer {
             number,
             server,
             clients: BTreeMap::new(),
+            discards: BTreeMap::new(),
+            refusals: Sentences::new(),
             pending,
         })
     }
@@ -119,14 +169,23 @@ impl TcpServer {
                 message,
                 origin: Origin::Silence,
             },
-            ServerEvent::Discarded { client, report } => Event::Warning {
-                message: format!("{}: {report}", self.member(&client)?.name()),
-            },
-            ServerEvent::Refused { address, refusal } => Event::Warning {
-                message: format!("{address} was not let in: {refusal}"),
-            },
+            ServerEvent::Discarded { client, report } => {
+                let name = self.member(&client)?.name();
+                let discards = self.discards.entry(client.id());
+                let discards = discards.or_insert_with(Sentences::new);
+                discards.tell(|| format!("{name}: {report}"), Instant::now())?
+            }
+            ServerEvent::Refused { address, refusal } => {
+                let sentence = || format!("{address} was not let in: {refusal}");
+                self.refusals.tell(sentence, Instant::now())?
+            }
             ServerEvent::Disconnected { client, closed } => {
                 let (_, member) = self.clients.remove(&client.id())?;
+                let discards = self.discards.remove(&client.id());
+                if let Some(rest) = discards.and_then(|it| it.rest(&member.name())) {
+                    self.pending.push_back(gone(member, &closed));
+                    return Some(rest);
+                }
                 gone(member, &closed)
             }
             other => {
@@ -199,6 +258,7 @@ pub(crate) struct TcpClient {
     until_there: bool,
     /// Why the last attempt failed, which has been told.
     trouble: Option<String>,
+    discards: Sentences,
     closing: bool,
 }
 
@@ -226,6 +286,7 @@ impl TcpClient {
             failures: 0,
             until_there: options.until_there,
             trouble: None,
+            discards: Sentences::new(),
             closing: false,
         };
         client.dial(Duration::ZERO);
@@ -296,8 +357,11 @@ impl TcpClient {
                         Some(Port::Message(message)) => (message, Origin::Live),
                         Some(Port::Silence(message)) => (message, Origin::Silence),
                         Some(Port::Discarded(report)) => {
-                            let message = format!("{}: {report}", member.name());
-                            return Poll::Ready(Some(Event::Warning { message }));
+                            let sentence = || format!("{}: {report}", member.name());
+                            match self.discards.tell(sentence, Instant::now()) {
+                                Some(event) => return Poll::Ready(Some(event)),
+                                None => continue,
+                            }
                         }
                         Some(Port::Disconnected(reason)) => {
                             *closed = Some(reason);
@@ -386,5 +450,25 @@ impl fmt::Debug for TcpClient {
         f.debug_struct("TcpClient")
             .field("address", &self.address)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a panic is a failed test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_sends_nonsense_does_not_flood_what_is_printed() {
+        let mut sentences = Sentences::new();
+        let start = Instant::now();
+        let told = (0..1_000).filter_map(|_| sentences.tell(|| "no".to_owned(), start));
+        assert_eq!(told.count(), 5);
+        let later = start + Duration::from_secs(2);
+        let Event::Warning { message } = sentences.tell(|| "no".to_owned(), later).unwrap() else {
+            panic!("a warning");
+        };
+        assert_eq!(message, "no (and 995 such before)");
+        assert!(sentences.rest("peer").is_none());
     }
 }
