@@ -179,6 +179,11 @@ impl Hub {
         }
     }
 
+    /// Standard input and files play from now on, whoever else is there: we hear them ourselves.
+    pub(crate) fn begin(&mut self) {
+        self.places.iter_mut().flatten().for_each(Place::begin);
+    }
+
     /// Sends a message of ours to one who is there.
     pub(crate) fn send_to(&mut self, member: &Member, message: Message<'_>) {
         let place = self.places.get_mut(member.place).and_then(Option::as_mut);

@@ -110,6 +110,23 @@ fn what_a_peer_plays_is_recorded_and_played_to_another_one() {
 }
 
 #[test]
+fn what_is_piped_in_is_recorded_until_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("piped.mid");
+    let path = path.to_str().unwrap();
+    let mut recorder = Tool::fed(&["record", "--quiet", "--format", "0", path, "-"]);
+    recorder.feed("90 3c 64\n80 3c 40\n");
+    drop(recorder.take_stdin());
+    let ended = recorder.ended();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let listed = run(&["play", "--list", "--json", path]);
+    assert_eq!(listed.events("file")[0]["format"], 0);
+    let messages = listed.events("message");
+    let messages: Vec<String> = messages.iter().map(|it| text(&it["hex"])).collect();
+    assert_eq!(messages, ["90 3c 64", "80 3c 40"]);
+}
+
+#[test]
 fn times_are_kept_over_the_network() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("steps.mid");

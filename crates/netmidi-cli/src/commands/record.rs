@@ -153,6 +153,7 @@ impl Record {
             console,
             epoch,
         };
+        session.hub.begin();
         let told = session.go_on(self.max_length, &mut stop).await;
         session.end(&self).await?;
         told
@@ -180,6 +181,9 @@ impl Session {
                     Some(event) => {
                         self.take(&event);
                         self.tell(&event)?;
+                        if matches!(event, Event::EndOfInput { .. }) && self.hub.places().count() == 1 {
+                            return Ok(());
+                        }
                         if self.recorder.waiting() > PIECE {
                             self.flush()?;
                         }
