@@ -29,6 +29,7 @@ mod netns;
 mod nostd;
 mod peers;
 mod relay;
+mod smf;
 mod socket_ports;
 mod sounding;
 mod stage;
@@ -239,6 +240,7 @@ fn cli(seed: u32) -> Vec<Stage> {
         Stage::new("cli-npm", move || cli::check_npm(seed)),
         Stage::new("cli-pymidi", move || cli::check_pymidi(seed)),
         Stage::new("cli-mido", move || cli::check_mido(seed)),
+        Stage::new("cli-smf", move || smf::check(seed)),
         Stage::new("cli-discovery", cli::check_discovery),
     ]
 }

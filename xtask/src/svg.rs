@@ -25,8 +25,9 @@ struct Style {
 impl Style {
     /// Takes the numbers of one `ESC [ … m`.
     fn set(&mut self, numbers: &str) {
-        for number in numbers.split(';') {
-            match number.parse().unwrap_or(0) {
+        let mut numbers = numbers.split(';').map(|number| number.parse().unwrap_or(0));
+        while let Some(number) = numbers.next() {
+            match number {
                 0 => *self = Self::default(),
                 1 => self.bold = true,
                 2 => self.dim = true,
@@ -34,8 +35,11 @@ impl Style {
                 22 => (self.bold, self.dim) = (false, false),
                 27 => self.reversed = false,
                 number @ 30..=37 => self.fore = Some(number - 30),
+                // `38;5;N`: the first sixteen of 256 are the sixteen.
+                38 => self.fore = numbers.nth(1),
                 39 => self.fore = None,
                 number @ 40..=47 => self.back = Some(number - 40),
+                48 => self.back = numbers.nth(1),
                 49 => self.back = None,
                 number @ 90..=97 => self.fore = Some(number - 82),
                 number @ 100..=107 => self.back = Some(number - 92),
@@ -175,6 +179,13 @@ mod tests {
 
     #[test]
     fn colours_and_blocks_are_drawn() {
+        let same = |one: &str, other: &str| {
+            let of = |set: &str| of(&format!("\u{1b}[{set}mx"), "");
+            assert_eq!(of(one), of(other), "{one}, {other}");
+        };
+        same("92", "38;5;10");
+        same("0;36", "1;38;5;7;22;38;5;6");
+        same("41", "48;5;1");
         let picture = of("a\u{1b}[1;92m<b>\u{1b}[0m █\n\u{1b}[7mc\u{1b}[0m", "t & t");
         assert!(picture.contains("<title>t &amp; t</title>"));
         assert!(

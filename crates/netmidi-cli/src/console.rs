@@ -46,6 +46,8 @@ pub(crate) struct Console {
     quiet: bool,
     /// Standard output belongs to somebody else: what is for people goes to standard error.
     aside: bool,
+    /// Whether a quiet console shows what is played.
+    hides_midi: bool,
     /// `time_us` counts from here.
     started: Instant,
     /// Comes true when nobody reads any more.
@@ -75,6 +77,7 @@ impl Console {
         Ok(Self {
             json: false,
             aside: false,
+            hides_midi: false,
             quiet: args.quiet,
             started,
             gone: OnceLock::new(),
@@ -87,7 +90,10 @@ impl Console {
         Self {
             json: false,
             quiet: true,
+            hides_midi: false,
+            aside: false,
             started: Instant::now(),
+            gone: OnceLock::new(),
         }
     }
 
@@ -114,12 +120,20 @@ impl Console {
         self
     }
 
+    /// What is played is not what was asked for: a quiet console does not show it.
+    pub(crate) const fn hide_midi(mut self) -> Self {
+        self.hides_midi = self.quiet;
+        self
+    }
+
     /// Tells what happened at one of several bridges, or the only one.
     pub(crate) fn tell_of(&self, bridge: Option<&str>, event: &Event) -> Result<(), Failure> {
         match event {
             Event::Warning { message } => self.note(&prefixed(bridge, message)),
             Event::Error { message } => complain(&prefixed(bridge, message)),
-            Event::Midi { .. } if !self.json && (self.aside || self.quiet) => return Ok(()),
+            Event::Midi { .. } if !self.json && (self.aside || self.hides_midi) => {
+                return Ok(());
+            }
             _ => {}
         }
         if self.json {
@@ -165,6 +179,36 @@ impl Console {
             false => output::line(line, weight)?,
         }
         Ok(())
+    }
+
+    /// Tells something that is no event of a place: an object for programs, or a line for people.
+    pub(crate) fn report(
+        &self,
+        event: &'static str,
+        fields: &Value,
+        line: &str,
+    ) -> Result<(), Failure> {
+        /// The name comes first.
+        #[derive(Serialize)]
+        struct Report<'a> {
+            event: &'static str,
+            #[serde(flatten)]
+            fields: &'a Value,
+        }
+        match self.json {
+            true => self.object(&Report { event, fields }),
+            false => self.heading(line),
+        }
+    }
+
+    /// Whether programs read it.
+    pub(crate) const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether a person watches how far it is.
+    pub(crate) fn shows_progress(&self) -> bool {
+        !self.json && !self.quiet && io::stderr().is_terminal()
     }
 
     /// What stands above lines for people.

@@ -24,6 +24,10 @@ impl MemberId {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
+
+    pub(crate) const fn get(self) -> u64 {
+        self.0
+    }
 }
 
 /// Somebody who plays: a session, a connection, a port, a file.
@@ -126,7 +130,6 @@ enum PeerJson<'a> {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 enum EventJson<'a> {
-    EndOfInput,
     Listening {
         control: SocketAddr,
         data: SocketAddr,
@@ -169,6 +172,8 @@ enum EventJson<'a> {
         reason: &'static str,
         detail: &'a str,
     },
+    #[serde(rename = "end_of_input")]
+    EndOfInput,
     Warning {
         message: &'a str,
     },
@@ -248,13 +253,13 @@ pub(crate) enum Event {
         repaired: u32,
         covered: bool,
     },
-    /// Standard input has ended; what stands there was played.
-    EndOfInput,
     Disconnected {
         member: Arc<Member>,
         reason: Reason,
         detail: String,
     },
+    /// Standard input has ended; what stands there was played.
+    EndOfInput,
     /// Somebody who was tried did not become a member, and is not tried any more or refused.
     NotConnected {
         to: String,
@@ -302,6 +307,7 @@ impl Event {
             },
             Self::ListeningTcp { address } => EventJson::ListeningTcp { address: *address },
             Self::Announced { name } => EventJson::Announced { name },
+            Self::EndOfInput => EventJson::EndOfInput,
             Self::Trying { to, state } => EventJson::Trying { to, state },
             Self::Connected { member } => EventJson::Connected {
                 peer: member.to_json(),
@@ -334,7 +340,6 @@ impl Event {
                 lost: *lost,
                 repaired: *repaired,
             },
-            Self::EndOfInput => EventJson::EndOfInput,
             Self::Disconnected {
                 member,
                 reason,
@@ -383,6 +388,7 @@ impl Event {
                 line("listening", STATE, &tame(name), about)
             }
             Self::ListeningTcp { address } => line("listening", STATE, "TCP", address),
+            Self::EndOfInput => "standard input has ended".to_owned(),
             Self::Announced { name } => line(
                 "announced",
                 STATE,
@@ -422,7 +428,6 @@ impl Event {
                     about,
                 )
             }
-            Self::EndOfInput => "the end of standard input".to_owned(),
             Self::Disconnected { member, detail, .. } => {
                 line("disconnected", GONE, &member.name(), tame(detail))
             }

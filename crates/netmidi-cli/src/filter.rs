@@ -456,7 +456,7 @@ mod tests {
             messages in prop::collection::vec(played(), 0..200),
         ) {
             let (mut before, mut after) = (Sounding::new(), Sounding::new());
-            let mut play = |message: Message<'_>, before: &mut Sounding, after: &mut Sounding| {
+            let play = |message: Message<'_>, before: &mut Sounding, after: &mut Sounding| {
                 before.observe(&message);
                 match filter.apply(message) {
                     Passed::On(message) => after.observe(&message),

@@ -179,6 +179,41 @@ impl Hub {
         }
     }
 
+    /// Sends a message of ours to one who is there.
+    pub(crate) fn send_to(&mut self, member: &Member, message: Message<'_>) {
+        let place = self.places.get_mut(member.place).and_then(Option::as_mut);
+        if place.is_some_and(|place| !place.send(member, message)) {
+            self.stats.not_sent += 1;
+        }
+    }
+
+    /// Gives a message of ours that sounds later to one who can keep it until then, with its time;
+    /// whether it can.
+    pub(crate) fn send_at(&mut self, member: &Member, at: Instant, message: Message<'_>) -> bool {
+        let place = self.places.get_mut(member.place).and_then(Option::as_mut);
+        match place.and_then(|place| place.send_at(member, at, message)) {
+            Some(true) => true,
+            Some(false) => {
+                self.stats.not_sent += 1;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Whether one can be given messages for later.
+    pub(crate) fn keeps_time(&self, member: &Member) -> bool {
+        let place = self.places.get(member.place).and_then(Option::as_ref);
+        matches!(place, Some(Place::Rtp(_)))
+    }
+
+    /// Takes back what one was given for later and has not gone out.
+    pub(crate) fn take_back(&mut self, member: &Member) {
+        if let Some(place) = self.places.get_mut(member.place).and_then(Option::as_mut) {
+            place.take_back(member);
+        }
+    }
+
     /// Done when what was sent before has gone out to everybody.
     pub(crate) fn flush(&self) -> BoxFuture<'static, ()> {
         self.at_all(Place::flush)

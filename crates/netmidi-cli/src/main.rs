@@ -14,6 +14,7 @@ mod event;
 mod failure;
 mod filter;
 mod hub;
+mod metrics;
 mod monitor;
 mod numbers;
 mod output;
@@ -67,6 +68,8 @@ enum Command {
     Monitor(commands::monitor::Monitor),
     Completions(commands::completions::Completions),
     Decode(commands::decode::Decode),
+    Record(commands::record::Record),
+    Play(commands::play::Play),
     #[command(hide = true)]
     Man(commands::man::Man),
 }
@@ -87,6 +90,8 @@ fn main() -> ExitCode {
         Command::Monitor(it) => block_on(it.run(console.started())),
         Command::Completions(it) => it.run(),
         Command::Decode(it) => it.run(&console),
+        Command::Record(it) => block_on(it.run(console)),
+        Command::Play(it) => block_on(it.run(console)),
         Command::Man(it) => it.run(),
     };
     let code = match (done, output::finish().map(Failure::from)) {

@@ -107,7 +107,7 @@ pub(crate) fn ask(hub: &Hub) -> BoxFuture<'static, Vec<Numbers>> {
             Place::TcpServer(place) => known.extend(place.counters().map(tcp)),
             Place::TcpClient(place) => known.extend(place.counters().map(tcp)),
             // Nothing is counted there.
-            Place::Local(_) | Place::Stdio(_) => {}
+            Place::Local(_) | Place::File(_) | Place::Stdio(_) => {}
         }
     }
     async move {

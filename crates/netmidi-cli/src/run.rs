@@ -16,6 +16,7 @@ use crate::console::Console;
 use crate::event::{Event, Reason};
 use crate::failure::Failure;
 use crate::hub::{Hub, Ways};
+use crate::metrics::Metrics;
 use crate::output;
 use crate::place::{Options, Place};
 use crate::stdin::{Line, Stdin};
@@ -170,12 +171,14 @@ pub(crate) async fn run(
     place: Place,
     args: &PlayArgs,
     end: End,
+    metrics: Option<Metrics>,
 ) -> Result<(), Failure> {
     #[cfg(unix)]
     let socket = args.socket.as_deref();
     #[cfg(not(unix))]
     let socket = None;
     let mut run = Run {
+        metrics,
         attach: Attach::open(socket, console.started())?,
         hub: Hub::new(vec![place], args.ways(), Circles::Tell),
         end,
@@ -207,6 +210,7 @@ pub(crate) async fn run(
 struct Run {
     attach: Attach,
     hub: Hub,
+    metrics: Option<Metrics>,
     end: End,
     /// Sessions or connections that there were, and those that have ended.
     connected: usize,
@@ -237,6 +241,7 @@ impl Run {
                     let Some(event) = event else {
                         return self.verdict();
                     };
+                    self.count(&event);
                     self.attach.tell(&event);
                     console.tell(&event)?;
                     if matches!(event, Event::Connected { .. }) {
@@ -284,6 +289,12 @@ impl Run {
                     return Ok(());
                 }
             }
+        }
+    }
+
+    fn count(&self, event: &Event) {
+        if let Some(metrics) = &self.metrics {
+            metrics.observe(event);
         }
     }
 
@@ -378,6 +389,7 @@ impl Run {
     /// What is left to be told and to be tidied up.
     async fn finish(mut self, console: &Console) {
         while let Some(event) = self.hub.next().await {
+            self.count(&event);
             self.attach.tell(&event);
             // Nobody reads any more: then it only ends.
             let _ = console.tell(&event);

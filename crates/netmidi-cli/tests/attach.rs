@@ -156,7 +156,7 @@ fn who_attaches_hears_what_json_tells_and_the_counters() {
     assert_eq!(mode & 0o777, 0o600);
     let early = objects(attach(&socket));
     assert_eq!(event(&early, "listening")["control"], *control);
-    let mut player = Running::start(&["connect", &control, "--name", "Stage"]);
+    let mut player = Running::start(&["connect", &control, "--json", "--name", "Stage"]);
     let connected = event(&early, "connected");
     assert_eq!(connected["peer"]["name"], "Stage");
     let ssrc = connected["peer"]["ssrc"].clone();
@@ -188,6 +188,32 @@ fn who_attaches_hears_what_json_tells_and_the_counters() {
 }
 
 #[test]
+fn a_bridge_can_be_watched_too() {
+    let folder = Folder::new("bridge");
+    let socket = folder.socket();
+    let mut bridge = Running::start(&[
+        "bridge",
+        "rtp-listen:127.0.0.1:0",
+        "tcp-listen:127.0.0.1:0",
+        "--json",
+        "--socket",
+        socket.to_str().unwrap(),
+    ]);
+    let listening = event(&bridge.lines, "listening");
+    bridge.stdin = None;
+    let watcher = objects(attach(&socket));
+    event(&watcher, "attached");
+    let control = listening["control"].as_str().unwrap();
+    let player = Running::start(&["connect", control, "--json", "--name", "Stage"]);
+    assert_eq!(event(&watcher, "connected")["peer"]["name"], "Stage");
+    event(&watcher, "stats");
+    player.end();
+    event(&watcher, "disconnected");
+    bridge.end();
+    assert!(!socket.exists());
+}
+
+#[test]
 fn the_server_waits_for_nobody_who_watches() {
     let folder = Folder::new("slow");
     let socket = folder.socket();
@@ -196,7 +222,7 @@ fn the_server_waits_for_nobody_who_watches() {
     let mut slow = attach(&socket);
     let quick = objects(attach(&socket));
     event(&quick, "attached");
-    let mut player = Running::start(&["connect", &control]);
+    let mut player = Running::start(&["connect", &control, "--json"]);
     event(&quick, "connected");
     // Some 5 MB of lines: more than may wait and than the system takes.
     let messages = 40_000;

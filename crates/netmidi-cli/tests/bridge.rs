@@ -245,8 +245,8 @@ fn tcp_rtp_and_lines_hear_each_other() {
 
     // At the end everything that sounds is ended everywhere: by the end of standard input here.
     bridge.stdin = None;
-    assert_eq!(midi_text(&peer), "note_off channel=1 note=64 velocity=64");
     assert_eq!(midi_text(&peer), "note_off channel=0 note=60 velocity=64");
+    assert_eq!(midi_text(&peer), "note_off channel=1 note=64 velocity=64");
     assert_eq!(peer.event("disconnected")["reason"], "bye");
     assert_eq!(read_exactly(&mut client, 3), [0x81, 0x40, 0x40]);
     assert_eq!(client.read(&mut [0; 8]).unwrap(), 0, "closed");
@@ -435,6 +435,10 @@ fn a_circle_is_told_and_broken() {
         let (a, b) = (circle("a"), circle("b"));
         let mut player = connect(&left[..]);
         let mut listener = connect(&right[..]);
+        for _ in 0..3 {
+            hub.event("connected");
+            far.event("connected");
+        }
         player.write_all(&[0xb0, 7, 1]).unwrap();
         let mut copies = 0;
         while read_if_any(&mut listener) == Some([0xb0, 7, 1]) {
@@ -479,6 +483,39 @@ fn lines_go_in_and_come_out() {
 }
 
 #[test]
+fn ports_are_listed_or_it_is_told_why_not() {
+    for args in [&["ports"][..], &["ports", "--json"]] {
+        let output = once(args);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let listed = String::from_utf8(output.stdout).unwrap();
+        match output.status.code() {
+            Some(0) if args.len() == 1 => {
+                assert!(listed.starts_with("inputs (") && listed.contains("outputs ("));
+            }
+            Some(0) => {
+                for line in listed.lines() {
+                    let port: Value = serde_json::from_str(line).unwrap();
+                    assert!(["input", "output"].contains(&port["direction"].as_str().unwrap()));
+                    assert!(port["name"].is_string());
+                }
+            }
+            code => {
+                // Built without them, or there is no sequencer or server here.
+                assert_eq!(code, Some(1), "{told}");
+                let last = told.lines().last().unwrap_or_default();
+                assert!(last.starts_with("netmidi: "), "{told}");
+                assert!(
+                    last.contains("; get one with") || last.contains("; see that"),
+                    "{told}"
+                );
+                let bridge = once(&["bridge", "virtual:x", "tcp:h:1"]);
+                assert_eq!(bridge.status.code(), Some(1));
+            }
+        }
+    }
+}
+
+#[test]
 fn wrong_usage_is_told_in_a_sentence() {
     for (args, what) in [
         (&["bridge", "tcp:h:1"][..], "2 values required"),
@@ -497,6 +534,14 @@ fn wrong_usage_is_told_in_a_sentence() {
         ),
         (
             &["bridge", "--check", "tcp:h:1", "tcp:h:2"],
+            "cannot be used with",
+        ),
+        (
+            &["bridge", "--config", "x.toml", "--no-clock"],
+            "cannot be used with",
+        ),
+        (
+            &["bridge", "--config", "x.toml", "tcp:h:1", "tcp:h:2"],
             "cannot be used with",
         ),
         (&["bridge", "--check"], "write --config FILE.toml --check"),
@@ -705,7 +750,9 @@ impl Player {
                 let gone = stream.write_all(&[0xe0, low, high]).is_err();
                 thread::sleep(Duration::from_millis(2));
                 if gone {
-                    while let Err(_) = TcpStream::connect(("127.0.0.1", tcp)).map(|it| stream = it)
+                    while TcpStream::connect(("127.0.0.1", tcp))
+                        .map(|it| stream = it)
+                        .is_err()
                     {
                         thread::sleep(Duration::from_millis(20));
                     }
@@ -759,13 +806,17 @@ fn a_reload_leaves_alone_what_has_not_changed() {
     // A file with an error changes nothing.
     file.write(&text(0, &[0]).replace("between", "betwen"));
     bridges.signal("HUP");
-    let error = bridges.event("error");
-    assert!(
-        error["message"]
-            .as_str()
-            .unwrap()
-            .contains("`betwen` is no key")
-    );
+    for words in [
+        "bridge.a joins nothing",
+        "`betwen` is no key",
+        "nothing was changed",
+    ] {
+        let error = bridges.event("error");
+        assert!(
+            error["message"].as_str().unwrap().contains(words),
+            "{error}"
+        );
+    }
     thread::sleep(Duration::from_millis(200));
 
     let before = Instant::now();
@@ -811,6 +862,8 @@ fn a_reload_leaves_alone_what_has_not_changed() {
         for line in player.peer.end() {
             let event: Value = serde_json::from_str(&line).unwrap();
             match event["event"].as_str().unwrap() {
+                // The end of the session puts the wheel back.
+                "midi" if heard == count => assert_eq!(event["hex"], "e0 00 40", "{name}"),
                 "midi" => {
                     let low = heard % 128;
                     let high = heard / 128 % 128;
@@ -825,4 +878,102 @@ fn a_reload_leaves_alone_what_has_not_changed() {
         assert_eq!(heard, count, "{name}: not all messages arrived");
     }
     bridges.end();
+}
+
+/// The CPU time that a process has used, in ticks of the clock of /proc (100 a second).
+#[cfg(target_os = "linux")]
+fn ticks(child: &Child) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+/// Measures, and is no test: `cargo test --release -p netmidi-cli --test bridge -- --ignored --nocapture`.
+#[test]
+#[ignore = "measures"]
+#[cfg(target_os = "linux")]
+fn measure_latency_and_idle() {
+    use netmidi::blocking::{Client, Endpoint};
+    use netmidi::message::{Channel, ChannelMessage, Note, U7};
+
+    const COUNT: u32 = 3_000;
+    let note = |number: u32| {
+        let key = u8::try_from(number % 128).unwrap();
+        ChannelMessage::note_on(Channel::C1, Note::new(key).unwrap(), U7::new(1).unwrap())
+    };
+    let report = |what: &str, mut times: Vec<Duration>| {
+        times.sort();
+        let at = |part: usize| times[times.len() * part / 1000];
+        println!(
+            "{what}: median {:?}, 99 % {:?}, 99.9 % {:?}",
+            at(500),
+            at(990),
+            at(999)
+        );
+    };
+    let client = |control: &str| {
+        let client = Client::connect(netmidi::Client::builder(), control).unwrap();
+        thread::sleep(Duration::from_secs(3));
+        client
+    };
+    let pause = || thread::sleep(Duration::from_micros(500));
+
+    // The facade alone: one endpoint sends to another in this process.
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let endpoint = Endpoint::bind(netmidi::Endpoint::builder().listen(listen)).unwrap();
+    let control = endpoint.addresses()[0].control.to_string();
+    let mut peer = client(&control);
+    let handle = endpoint.handle();
+    let mut times = Vec::new();
+    for number in 0..COUNT {
+        let start = Instant::now();
+        handle.send_to_all(note(number)).unwrap();
+        peer.recv_timeout(PATIENCE).unwrap();
+        times.push(start.elapsed());
+        pause();
+    }
+    report("RTP-MIDI, facade to facade", times);
+    drop(peer);
+
+    for quiet in [&["--quiet"][..], &["--json"]] {
+        let mut args = vec![
+            "bridge",
+            "--no-announce",
+            "rtp-listen:127.0.0.1:0",
+            "tcp-listen:127.0.0.1:0",
+        ];
+        let port = format!("rtp-listen:127.0.0.1:{}", udp_pair());
+        let tcp = format!("tcp-listen:127.0.0.1:{}", tcp_port());
+        args[2] = &port;
+        args[3] = &tcp;
+        args.splice(0..0, quiet.iter().copied().filter(|it| *it == "--quiet"));
+        args.extend(quiet.iter().filter(|it| **it == "--json"));
+        let bridge = Netmidi::start(&args);
+        thread::sleep(Duration::from_millis(500));
+        let mut peer = client(port.strip_prefix("rtp-listen:").unwrap());
+        let mut stream = connect(tcp.strip_prefix("tcp-listen:").unwrap());
+        thread::sleep(Duration::from_millis(200));
+        let mut times = Vec::new();
+        for number in 0..COUNT {
+            let octets = note(number).to_octets();
+            let start = Instant::now();
+            stream.write_all(&octets).unwrap();
+            peer.recv_timeout(PATIENCE).unwrap();
+            times.push(start.elapsed());
+            pause();
+        }
+        report(
+            &format!("TCP to RTP-MIDI by netmidi bridge {}", quiet[0]),
+            times,
+        );
+        let before = ticks(&bridge.child);
+        thread::sleep(Duration::from_secs(10));
+        let used = ticks(&bridge.child) - before;
+        println!("idle for 10 s with a session and a connection: {used} ticks of 10 ms");
+    }
 }

@@ -3,29 +3,36 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use futures::future::join;
 use netmidi::IpNet;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use crate::attach::Attach;
 use crate::config::{self, Bridges, MOST_MILLISECONDS};
 use crate::console::Console;
 use crate::event::Event;
 use crate::failure::Failure;
 use crate::filter::{self, Channels, Filter, Keys, Types};
 use crate::hub::Hub;
+use crate::metrics::{Metrics, MetricsArgs};
 use crate::output;
 use crate::place::{Options, Spec};
 use crate::plan::{Direction, Plan};
 use crate::run::{self, JournalArgs, network};
 use crate::stop::{Stop, Wish};
 
-/// How long the end of standard input waits for everything to get across.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// At the end of standard input: how long others are given to tell that they have it all, and how long
+/// is waited at least.
+const MOST_WAIT: Duration = Duration::from_secs(2);
+const LEAST_WAIT: Duration = Duration::from_millis(100);
+/// How often it is told that messages found no room.
+const LOSSES_PAUSE: Duration = Duration::from_secs(1);
 /// When a bridge is tried again that could not be opened, at first and at last.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -57,6 +64,8 @@ Examples:
   netmidi bridge --config bridges.toml     a set of bridges; SIGHUP reads the file again"
 )]
 pub(crate) struct Bridge {
+    #[command(flatten)]
+    metrics: MetricsArgs,
     /// Two places or more.
     #[arg(value_name = "PLACE", required_unless_present_any = ["config", "check"], num_args = 2..)]
     places: Vec<Spec>,
@@ -71,6 +80,10 @@ pub(crate) struct Bridge {
     /// Print one JSON object a line, for programs.
     #[arg(long)]
     json: bool,
+    /// Let `netmidi monitor --attach PATH` watch: a socket that only its owner can use.
+    #[cfg(unix)]
+    #[arg(long, value_name = "PATH", conflicts_with = "config")]
+    socket: Option<PathBuf>,
 }
 
 /// What makes one bridge; a file has the same for each of its own.
@@ -83,17 +96,17 @@ struct Own {
     #[arg(long, conflicts_with = "config")]
     together: bool,
     /// Pass on only these channels, such as 1-4,10. What has no channel passes.
-    #[arg(long, value_name = "LIST", value_parser = filter::channels, conflicts_with = "config", help_heading = "Filter")]
+    #[arg(long, conflicts_with = "config", value_name = "LIST", value_parser = filter::channels, help_heading = "Filter")]
     channels: Option<Channels>,
     /// Pass on only these types of messages: note, pressure, control, program, bend, sysex, clock,
     /// timecode, system.
-    #[arg(long, value_name = "LIST", value_parser = filter::types, conflicts_with = "config", help_heading = "Filter")]
+    #[arg(long, conflicts_with = "config", value_name = "LIST", value_parser = filter::types, help_heading = "Filter")]
     types: Option<Types>,
     /// Pass on only these notes, by names or numbers, such as C3-C5 or 48-72. Middle C is C4, 60.
-    #[arg(long, value_name = "FROM-TO", value_parser = filter::keys, conflicts_with = "config", help_heading = "Filter")]
+    #[arg(long, conflicts_with = "config", value_name = "FROM-TO", value_parser = filter::keys, help_heading = "Filter")]
     notes: Option<Keys>,
     /// Shift notes by so many semitones. Those that leave the range of MIDI are dropped.
-    #[arg(long, value_name = "N", value_parser = filter::transpose, allow_hyphen_values = true, conflicts_with = "config", help_heading = "Filter")]
+    #[arg(long, conflicts_with = "config", value_name = "N", value_parser = filter::transpose, allow_hyphen_values = true, help_heading = "Filter")]
     transpose: Option<i8>,
     /// Pass on no timing clock, start, continue, stop and song position.
     #[arg(long, conflicts_with = "config", help_heading = "Filter")]
@@ -103,16 +116,16 @@ struct Own {
     no_sysex: bool,
     /// Drop what comes back within so many milliseconds from somebody else. Without it that is done
     /// only while almost all that somebody plays comes back.
-    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=MOST_MILLISECONDS), conflicts_with = "config", help_heading = "Filter")]
+    #[arg(long, conflicts_with = "config", value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=MOST_MILLISECONDS), help_heading = "Filter")]
     break_circles: Option<u64>,
     /// The name that RTP-MIDI peers see.
-    #[arg(long, default_value = "netmidi", value_parser = run::name, conflicts_with = "config")]
+    #[arg(long, conflicts_with = "config", default_value = "netmidi", value_parser = run::name)]
     name: String,
     /// Let in only those from these networks, such as 192.168.1.0/24. May be given more than once.
-    #[arg(long, value_name = "CIDR", value_parser = network, conflicts_with = "config")]
+    #[arg(long, conflicts_with = "config", value_name = "CIDR", value_parser = network)]
     allow: Vec<IpNet>,
     /// How many may connect to each place that listens.
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "config")]
+    #[arg(long, conflicts_with = "config", value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     max_peers: u32,
     /// Do not show sessions that listen in the local network.
     #[arg(long, conflicts_with = "config")]
@@ -161,8 +174,13 @@ impl Own {
 
 impl Bridge {
     pub(crate) async fn run(self, console: Console) -> Result<(), Failure> {
-        let console = console.json(self.json);
+        let console = console.json(self.json).hide_midi();
         if let Some(file) = self.config {
+            if self.metrics.is_asked_for() {
+                return Err(Failure::usage(
+                    "--metrics counts one bridge, and not a set of them; leave out --config",
+                ));
+            }
             return match self.check {
                 true => check(&console, &file),
                 false => Set::run(console, file).await,
@@ -193,6 +211,12 @@ impl Bridge {
             hub = plan.open() => hub?,
             _ = stop.next() => return Ok(()),
         };
+        let metrics = self.metrics.open(&console, hub.places()).await?;
+        #[cfg(unix)]
+        let socket = self.socket.as_deref();
+        #[cfg(not(unix))]
+        let socket = None;
+        let attach = Attach::open(socket, console.started())?;
         let mut told_to_end = false;
         let end = async {
             tokio::select! {
@@ -201,7 +225,7 @@ impl Bridge {
             }
             told_to_end = true;
         };
-        let done = go(&console, None, hub, end).await;
+        let done = go(&console, None, metrics.as_ref(), hub, attach, end).await;
         // Who has ended it does not wait for one who does not read; others do.
         if !told_to_end {
             tokio::select! {
@@ -217,21 +241,27 @@ impl Bridge {
 async fn go(
     console: &Console,
     name: Option<&str>,
+    metrics: Option<&Metrics>,
     mut hub: Hub,
+    mut attach: Attach,
     end: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
     let mut end = std::pin::pin!(end);
+    let mut losses = Losses::default();
     let done = loop {
         tokio::select! {
             event = hub.next() => match event {
                 Some(event) => {
+                    attach.tell(&event);
+                    metrics.inspect(|it| it.observe(&event));
                     if let Err(failure) = console.tell_of(name, &event) {
                         break Err(failure);
                     }
+                    losses.look(&hub, console, name, LOSSES_PAUSE);
                     if matches!(event, Event::EndOfInput) {
-                        // Or what is across by then.
+                        let delivered = timeout(MOST_WAIT, hub.delivered());
                         tokio::select! {
-                            _ = timeout(PATIENCE, hub.flush()) => {}
+                            _ = join(delivered, sleep(LEAST_WAIT)) => {}
                             () = &mut end => {}
                         }
                         break Ok(());
@@ -239,16 +269,47 @@ async fn go(
                 }
                 None => break Ok(()),
             },
+            () = attach.due() => attach.count(&hub),
             () = &mut end => break Ok(()),
         }
     };
     hub.close();
     while let Some(event) = hub.next().await {
+        attach.tell(&event);
+        metrics.inspect(|it| it.observe(&event));
         // Nobody reads any more: then it only ends.
         let _ = console.tell_of(name, &event);
     }
+    losses.look(&hub, console, name, Duration::ZERO);
     hub.finish().await;
+    attach.finish().await;
     done
+}
+
+/// Messages that somebody had no room for, as far as they have been told.
+#[derive(Debug, Default)]
+struct Losses {
+    told: u64,
+    at: Option<Instant>,
+}
+
+impl Losses {
+    /// Tells those that are new, if that was not done so short a time ago.
+    fn look(&mut self, hub: &Hub, console: &Console, name: Option<&str>, pause: Duration) {
+        let lost = hub.stats().not_sent;
+        if lost == self.told || self.at.is_some_and(|at| at.elapsed() < pause) {
+            return;
+        }
+        let count = lost - self.told;
+        console.complain(
+            name,
+            &format!(
+                "{count} messages found no room where they were to go, because they come faster \
+                 than they can be sent; ends of notes are sent later"
+            ),
+        );
+        (self.told, self.at) = (lost, Some(Instant::now()));
+    }
 }
 
 /// Reads the file; what is wrong with it, each with its place.
@@ -424,7 +485,7 @@ async fn keep(
         match opened {
             Ok(hub) => {
                 let end = async { _ = (&mut ended).await };
-                go(console, Some(name), hub, end).await?;
+                go(console, Some(name), None, hub, Attach::default(), end).await?;
                 return Ok(());
             }
             Err(Failure::Failed(sentence) | Failure::Usage(sentence)) => {

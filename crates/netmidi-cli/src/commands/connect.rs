@@ -52,6 +52,6 @@ impl Connect {
             hosts: self.hosts.len(),
             args: self.end,
         };
-        run::run(console, &mut stop, place, &self.play, end).await
+        run::run(console, &mut stop, place, &self.play, end, None).await
     }
 }

@@ -7,6 +7,8 @@ pub(crate) mod decode;
 pub(crate) mod discover;
 pub(crate) mod man;
 pub(crate) mod monitor;
+pub(crate) mod play;
 pub(crate) mod ports;
+pub(crate) mod record;
 pub(crate) mod serve;
 pub(crate) mod tcp;

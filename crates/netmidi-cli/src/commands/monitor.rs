@@ -24,6 +24,7 @@ use crate::stop::Stop;
 Places:
   rtp-listen:PORT  others connect by RTP-MIDI       rtp:HOST[:PORT]  an RTP-MIDI peer
   tcp-listen:PORT  programs connect by TCP          tcp:HOST:PORT    a server by TCP
+  port:NAME        a port of this computer
   -                lines of `netmidi ... --json`
 
 Examples:

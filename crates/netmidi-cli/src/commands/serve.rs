@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::metrics::MetricsArgs;
 use crate::place::{Options, Place, RtpPlace, listen};
 use crate::run::{self, AdmissionArgs, End, JournalArgs, PlayArgs};
 use crate::stop::Stop;
@@ -39,6 +40,8 @@ pub(crate) struct Serve {
     journal: JournalArgs,
     #[command(flatten)]
     play: PlayArgs,
+    #[command(flatten)]
+    metrics: MetricsArgs,
 }
 
 impl Serve {
@@ -55,6 +58,7 @@ impl Serve {
         self.admission.apply(&mut options);
         let place = RtpPlace::open(0, &self.listen, &[], &options).await?;
         let place = Place::Rtp(Box::new(place));
-        run::run(console, &mut stop, place, &self.play, End::Never).await
+        let metrics = self.metrics.open(&console, std::iter::once(&place)).await?;
+        run::run(console, &mut stop, place, &self.play, End::Never, metrics).await
     }
 }

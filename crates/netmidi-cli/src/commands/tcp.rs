@@ -60,7 +60,7 @@ impl Tcp {
                 options.sysex = !it.play.no_sysex;
                 let server = TcpServer::open(0, &[it.listen], &options).await?;
                 let place = Place::TcpServer(Box::new(server));
-                run::run(console, &mut stop, place, &it.play, End::Never).await
+                run::run(console, &mut stop, place, &it.play, End::Never, None).await
             }
             Self::Connect(it) => {
                 let console = console.json(it.play.json);
@@ -71,7 +71,7 @@ impl Tcp {
                     hosts: 1,
                     args: it.end,
                 };
-                run::run(console, &mut stop, place, &it.play, end).await
+                run::run(console, &mut stop, place, &it.play, end, None).await
             }
         }
     }

@@ -18,6 +18,8 @@ use super::told::Mark;
 
 /// The least that anything can be shown on.
 const LEAST: (u16, u16) = (20, 6);
+/// Rows of the sessions, with their heading, where there are so many.
+const LEAST_SESSIONS: u16 = 4;
 /// The columns of the table that are no names.
 const NUMBERS: usize = 13 + 7 + 7 + 5 + 5 + 5 + 7;
 /// A colour for each channel.
@@ -139,7 +141,10 @@ impl Rows {
         let known = u16::try_from(model.sessions().len()).unwrap_or(u16::MAX);
         let more = u16::from(model.untracked() > 0);
         let most = (inner - bottom) / 3;
-        let sessions = known.max(1).saturating_add(1 + more).min(most.max(2));
+        let sessions = known
+            .max(1)
+            .saturating_add(1 + more)
+            .min(most.max(LEAST_SESSIONS.min(inner - bottom - 2)));
         let messages = inner - bottom - sessions;
         let mut top = area.y;
         let mut take = |height: u16| {

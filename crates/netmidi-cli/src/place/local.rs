@@ -28,6 +28,8 @@ use crate::text::tame;
 const LOOK: Duration = Duration::from_secs(1);
 /// Messages that wait to be passed on, and those that wait to be written, at most.
 const MESSAGES: usize = 4096;
+/// So long others who can wait do so for a port that takes nothing.
+const FLUSH_PATIENCE: Duration = Duration::from_millis(200);
 /// How others see what belongs to us.
 const CLIENT: &str = "netmidi";
 /// What the system is called in sentences.
@@ -345,8 +347,9 @@ impl LocalPlace {
         let work = self.work.clone();
         let (done, written) = oneshot::channel();
         async move {
-            if work.send(Work::Flush(done)).await.is_ok() {
-                let _ = written.await;
+            let sent = tokio::time::timeout(FLUSH_PATIENCE, work.send(Work::Flush(done))).await;
+            if let Ok(Ok(())) = sent {
+                let _ = tokio::time::timeout(FLUSH_PATIENCE, written).await;
             }
         }
         .boxed()

@@ -1,6 +1,7 @@
 //! Places: where MIDI comes from and goes to. A command opens some, and a [`Hub`](crate::hub::Hub)
 //! passes on between them.
 
+mod file;
 #[cfg(feature = "local-ports")]
 mod local;
 #[cfg(not(feature = "local-ports"))]
@@ -13,6 +14,7 @@ mod tcp;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -22,6 +24,7 @@ use netmidi::{IpNet, JournalPolicy};
 use crate::event::{Event, Member};
 use crate::failure::Failure;
 
+pub(crate) use file::FilePlace;
 pub(crate) use local::{LocalPlace, port_names};
 pub(crate) use rtp::RtpPlace;
 pub(crate) use spec::{Spec, listen};
@@ -77,6 +80,7 @@ pub(crate) enum Place {
     TcpClient(Box<TcpClient>),
     Local(Box<LocalPlace>),
     Stdio(Box<StdioPlace>),
+    File(Box<FilePlace>),
 }
 
 impl Place {
@@ -103,12 +107,7 @@ impl Place {
             Spec::Stdio => Self::Stdio(Box::new(StdioPlace::open(number, options))),
             Spec::Port(name) => Self::Local(Box::new(LocalPlace::port(number, name).await?)),
             Spec::Virtual(name) => Self::Local(Box::new(LocalPlace::create(number, name).await?)),
-            Spec::File(path) => {
-                return Err(Failure::usage(format!(
-                    "{} cannot be bridged; use `netmidi play` or `netmidi record`",
-                    path.display()
-                )));
-            }
+            Spec::File(path) => Self::File(Box::new(FilePlace::open(number, path)?)),
             Spec::TcpListen(address) => {
                 let listen = std::slice::from_ref(address);
                 Self::TcpServer(Box::new(TcpServer::open(number, listen, options).await?))
@@ -124,6 +123,7 @@ impl Place {
             Self::TcpClient(place) => place.poll_event(cx),
             Self::Local(place) => place.poll_event(cx),
             Self::Stdio(place) => place.poll_event(cx),
+            Self::File(place) => place.poll_event(cx),
         }
     }
 
@@ -135,6 +135,29 @@ impl Place {
             Self::TcpClient(place) => place.send(message),
             Self::Local(place) => place.send(message),
             Self::Stdio(place) => place.send(message),
+            // A file only plays.
+            Self::File(_) => true,
+        }
+    }
+
+    /// Gives a member of this place a message for later, if this place can keep it until then with its
+    /// exact time; whether there was room.
+    pub(crate) fn send_at(
+        &mut self,
+        to: &Member,
+        at: Instant,
+        message: Message<'_>,
+    ) -> Option<bool> {
+        match self {
+            Self::Rtp(place) => Some(place.send_at(to, at, message)),
+            _ => None,
+        }
+    }
+
+    /// Takes back what a member was given for later.
+    pub(crate) fn take_back(&mut self, to: &Member) {
+        if let Self::Rtp(place) = self {
+            place.take_back(to);
         }
     }
 
@@ -142,7 +165,7 @@ impl Place {
     /// while RTP-MIDI peers are behind.
     pub(crate) const fn can_wait(&self) -> bool {
         match self {
-            Self::Rtp(_) | Self::Local(_) => false,
+            Self::Rtp(_) | Self::Local(_) | Self::File(_) => false,
             Self::TcpServer(_) | Self::TcpClient(_) | Self::Stdio(_) => true,
         }
     }
@@ -153,7 +176,9 @@ impl Place {
             Self::Rtp(place) => place.flush(members),
             Self::Local(place) => place.flush(),
             Self::Stdio(place) => place.flush(),
-            Self::TcpServer(_) | Self::TcpClient(_) => std::future::ready(()).boxed(),
+            Self::TcpServer(_) | Self::TcpClient(_) | Self::File(_) => {
+                std::future::ready(()).boxed()
+            }
         }
     }
 
@@ -184,13 +209,16 @@ impl Place {
             Self::TcpClient(place) => place.close(),
             Self::Local(place) => place.close(),
             Self::Stdio(place) => place.close(),
+            Self::File(place) => place.close(),
         }
     }
 
     /// Somebody of another place is there, to hear what is read here.
     pub(crate) fn begin(&mut self) {
-        if let Self::Stdio(place) = self {
-            place.begin();
+        match self {
+            Self::Stdio(place) => place.begin(),
+            Self::File(place) => place.begin(),
+            _ => {}
         }
     }
 
@@ -201,7 +229,7 @@ impl Place {
             Self::TcpServer(place) => place.finish().await,
             Self::Local(place) => place.finish().await,
             Self::Stdio(place) => place.finish().await,
-            Self::TcpClient(_) => {}
+            Self::TcpClient(_) | Self::File(_) => {}
         }
     }
 }

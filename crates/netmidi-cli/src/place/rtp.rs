@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
@@ -224,6 +225,28 @@ impl RtpPlace {
                 Err(netmidi::SendError::Backlog { .. })
             ),
             _ => true,
+        }
+    }
+
+    /// The message goes out when it is to sound.
+    pub(crate) fn send_at(&self, to: &Member, at: Instant, message: Message<'_>) -> bool {
+        match &to.kind {
+            Kind::Rtp(peer) => {
+                let at = self.endpoint.clock().time(at);
+                !matches!(
+                    self.handle.send_at(at, peer.id, message),
+                    Err(netmidi::SendError::Backlog { .. })
+                )
+            }
+            _ => true,
+        }
+    }
+
+    /// What was given for later and has not gone out does not go out any more.
+    pub(crate) fn take_back(&self, to: &Member) {
+        if let Kind::Rtp(peer) = &to.kind {
+            // Or it is closed, and nothing goes out.
+            let _ = self.handle.cancel_scheduled(peer.id);
         }
     }
 

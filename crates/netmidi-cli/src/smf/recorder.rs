@@ -355,7 +355,7 @@ pub(super) fn write_event(
     let mut file = Vec::with_capacity(HEADS + 8);
     midly::write_std(
         &ticks.header(Format::SingleTrack),
-        [event.iter()].into_iter(),
+        [event.iter()],
         &mut file,
     )?;
     out.extend_from_slice(file.get(HEADS..).unwrap_or_default());

@@ -326,7 +326,6 @@ impl Song {
                 });
             }
             StreamEvent::Discarded(_) => self.discarded += 1,
-            _ => {}
         });
     }
 
@@ -416,7 +415,10 @@ fn root(error: &midly::Error) -> String {
     while let Some(next) = cause.source() {
         cause = next;
     }
-    cause.to_string()
+    let text = cause.to_string();
+    let kinds = ["invalid midi: ", "malformed midi: "];
+    let plain = kinds.iter().find_map(|kind| text.strip_prefix(kind));
+    plain.unwrap_or(&text).to_owned()
 }
 
 /// A channel message as octets.

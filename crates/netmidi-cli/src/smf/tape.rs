@@ -13,7 +13,7 @@ use std::time::Duration;
 use midly::{EventIter, Format, MetaMessage, TrackEventKind};
 use netmidi::message::MessageBuf;
 
-use super::recorder::{MAX_TRACKS, Piece, Ticks, pass, write_event, write_events};
+use super::recorder::{MAX_TRACKS, Piece, Ticks, write_event, write_events};
 use super::song::message_of;
 
 /// The head of a file.
@@ -171,7 +171,7 @@ impl Tape {
             let mut body = Vec::new();
             let name = names.get(track).map_or("", String::as_str);
             write_name(self.ticks, name, &mut body)?;
-            let last = write_events(self.ticks, 0, &events, &mut body)?;
+            write_events(self.ticks, 0, &events, &mut body)?;
             end_track(self.ticks, &mut body)?;
             let begin = self.end + octets.len() as u64 + TRACK_HEAD as u64;
             push_track(&body, &mut octets)?;

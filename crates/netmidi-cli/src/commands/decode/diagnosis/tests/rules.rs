@@ -325,7 +325,7 @@ fn midi_before_the_session_is_up_and_after_its_end() {
     let newest = &newest.unwrap().octets;
     let seq = u16::from_be_bytes([newest[2], newest[3]]).wrapping_add(1);
     packet.octets[2..4].copy_from_slice(&seq.to_be_bytes());
-    packet.octets[4..8].copy_from_slice(&newest[4..8].to_vec());
+    packet.octets[4..8].copy_from_slice(&newest[4..8]);
     late.push(packet);
     expect(
         &late,
