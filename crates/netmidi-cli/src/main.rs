@@ -94,14 +94,14 @@ fn main() -> ExitCode {
         Command::Play(it) => block_on(it.run(console)),
         Command::Man(it) => it.run(),
     };
-    let code = match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+    let code = match (done, output::finish().map(Failure::from)) {
+        (Ok(()) | Err(Failure::NobodyReads), Some(failure)) => failure.report(),
+        (Ok(()), None) => ExitCode::SUCCESS,
+        (Err(failure), _) => failure.report(),
     };
-    match output::finish().map(Failure::from) {
-        Some(failure @ Failure::Failed(_)) => failure.report(),
-        _ => code,
-    }
+    // That was the last sentence.
+    output::finish();
+    code
 }
 
 /// One thread is plenty, and the quickest: a message never has to wake another one.

@@ -119,10 +119,10 @@ struct Own {
     #[arg(long, conflicts_with = "config", value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=MOST_MILLISECONDS), help_heading = "Filter")]
     break_circles: Option<u64>,
     /// The name that RTP-MIDI peers see.
-    #[arg(long, default_value = "netmidi", value_parser = run::name, conflicts_with = "config")]
+    #[arg(long, conflicts_with = "config", default_value = "netmidi", value_parser = run::name)]
     name: String,
     /// Let in only those from these networks, such as 192.168.1.0/24. May be given more than once.
-    #[arg(long, value_name = "CIDR", value_parser = network, conflicts_with = "config")]
+    #[arg(long, conflicts_with = "config", value_name = "CIDR", value_parser = network)]
     allow: Vec<IpNet>,
     /// How many may connect to each place that listens.
     #[arg(long, conflicts_with = "config", value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
