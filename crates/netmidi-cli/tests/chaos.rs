@@ -121,7 +121,7 @@ fn udp_pair() -> u16 {
     loop {
         let control = UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = control.local_addr().unwrap().port();
-        if port % 2 == 0 && UdpSocket::bind(("127.0.0.1", port + 1)).is_ok() {
+        if port.is_multiple_of(2) && UdpSocket::bind(("127.0.0.1", port + 1)).is_ok() {
             return port;
         }
     }
