@@ -181,7 +181,7 @@ impl Session {
                     Some(event) => {
                         self.take(&event);
                         self.tell(&event)?;
-                        if matches!(event, Event::EndOfInput { .. }) && self.hub.places().count() == 1 {
+                        if matches!(event, Event::EndOfInput) && self.hub.places().count() == 1 {
                             return Ok(());
                         }
                         if self.recorder.waiting() > PIECE {
