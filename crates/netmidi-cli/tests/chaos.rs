@@ -17,6 +17,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use netmidi_message::{ChannelMessage, Message};
 use netmidi_testkit::{Instrument, Rng, from_hex};
 use tool::{Tool, object, text};
 
@@ -34,6 +35,8 @@ struct Process {
     tool: Option<Tool>,
     /// What was heard of each peer, in this life.
     heard: BTreeMap<String, Instrument>,
+    /// The other events of each, and when they were heard.
+    told: Vec<String>,
     stopped: bool,
     /// What was told by one who ended with another code than 0.
     wrong: Vec<String>,
@@ -46,6 +49,7 @@ impl Process {
             plays,
             tool: None,
             heard: BTreeMap::new(),
+            told: Vec::new(),
             stopped: false,
             wrong: Vec::new(),
         };
@@ -60,6 +64,7 @@ impl Process {
             false => Tool::start(&args),
         });
         self.heard.clear();
+        self.told.clear();
         self.stopped = false;
     }
 
@@ -69,15 +74,30 @@ impl Process {
             let event = object(&line);
             if event["event"] == "midi" {
                 let octets = from_hex(&text(&event["hex"]).replace(' ', ""));
-                let message = netmidi_message::Message::parse(&octets).unwrap();
+                let message = Message::parse(&octets).unwrap();
                 let heard = self.heard.entry(text(&event["peer"])).or_default();
-                heard.play(&message);
+                // A key that is struck again is one key, and one end of it is enough.
+                if !is_down(heard, &message) {
+                    heard.play(&message);
+                }
+            } else if event["event"] != "sync" {
+                self.told.push(line);
             }
         }
     }
 
     fn keys_down(&self) -> usize {
         self.heard.values().map(Instrument::sounding_notes).sum()
+    }
+
+    /// Whose keys are down, and what was told before.
+    fn describe(&self) -> String {
+        let heard = self
+            .heard
+            .iter()
+            .map(|(peer, it)| (peer, it.sounding_notes()));
+        let heard: Vec<_> = heard.filter(|(_, down)| *down > 0).collect();
+        format!("{:?}: {heard:?}\n  {}", self.args, self.told.join("\n  "))
     }
 
     fn go_on(&mut self) {
@@ -117,11 +137,26 @@ impl Process {
     }
 }
 
+/// Whether this strikes a key that is down.
+fn is_down(heard: &Instrument, message: &Message<'_>) -> bool {
+    let Message::Channel(message) = message else {
+        return false;
+    };
+    match message {
+        ChannelMessage::NoteOn {
+            channel,
+            note,
+            velocity,
+        } => velocity.get() > 0 && heard.sounding(*channel, *note) > 0,
+        _ => false,
+    }
+}
+
 fn udp_pair() -> u16 {
     loop {
         let control = UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = control.local_addr().unwrap().port();
-        if port % 2 == 0 && UdpSocket::bind(("127.0.0.1", port + 1)).is_ok() {
+        if port.is_multiple_of(2) && UdpSocket::bind(("127.0.0.1", port + 1)).is_ok() {
             return port;
         }
     }
@@ -236,6 +271,7 @@ fn chaos(seed: u64) {
                 tool.signal("TERM");
                 let ended = tool.ended();
                 assert_eq!(ended.code, Some(0), "seed {seed}: {ended:?}");
+                process.heard.clear();
             }
         }
     }
@@ -246,9 +282,11 @@ fn chaos(seed: u64) {
         if down.iter().all(|it| *it == 0) {
             break;
         }
+        let held = all.iter().filter(|it| it.keys_down() > 0);
         assert!(
             Instant::now() < end,
-            "seed {seed}: keys are down that nobody holds: {down:?} after {did:?}"
+            "seed {seed}: keys are down that nobody holds: {down:?} after {did:?}\n{}",
+            held.map(Process::describe).collect::<Vec<_>>().join("\n")
         );
         sleep(Duration::from_millis(50));
     }
