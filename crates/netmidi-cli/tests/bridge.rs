@@ -544,6 +544,14 @@ fn wrong_usage_is_told_in_a_sentence() {
             &["bridge", "--config", "x.toml", "tcp:h:1", "tcp:h:2"],
             "cannot be used with",
         ),
+        (
+            &["bridge", "--config", "x.toml", "--no-journal"],
+            "--journal is for one bridge",
+        ),
+        (
+            &["bridge", "--config", "x.toml", "--metrics", "0"],
+            "--metrics counts one bridge",
+        ),
         (&["bridge", "--check"], "write --config FILE.toml --check"),
     ] {
         let output = once(args);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use futures::future::join;
-use netmidi::IpNet;
+use netmidi::{IpNet, JournalPolicy};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -179,6 +179,11 @@ impl Bridge {
             if self.metrics.is_asked_for() {
                 return Err(Failure::usage(
                     "--metrics counts one bridge, and not a set of them; leave out --config",
+                ));
+            }
+            if self.own.journal.policy() != JournalPolicy::Auto {
+                return Err(Failure::usage(
+                    "--journal is for one bridge; with --config write `journal = ...` in the file",
                 ));
             }
             return match self.check {
