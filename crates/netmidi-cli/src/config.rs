@@ -564,6 +564,18 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_others_cannot_show_is_told() {
+        let places = "between = [\"tcp-listen:0\", \"rtp-listen:0\"]\n";
+        let long = "x".repeat(70);
+        let of_its_own = problems(&format!("[bridge.a]\n{places}name = \"{long}\"\n"));
+        let of_the_bridge = problems(&format!("[bridge.{long}]\n{places}"));
+        for told in [of_its_own, of_the_bridge] {
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert!(told[0].contains("it has 70 octets"), "{told:?}");
+        }
+    }
+
+    #[test]
     fn a_whole_file_is_read() {
         let bridges = read(
             r#"
