@@ -186,6 +186,7 @@ pub(crate) async fn run(
         ended: 0,
         broken: None,
         told_to_end: false,
+        unheard: 0,
     };
     console = console.detached();
     let done = run.go_on(&mut console, stop).await;
@@ -215,6 +216,8 @@ struct Run {
     /// Sessions or connections that there were, and those that have ended.
     connected: usize,
     ended: usize,
+    /// Messages of standard input that came while nobody was there.
+    unheard: u64,
     /// How one of them ended that neither side has ended.
     broken: Option<String>,
     /// Whether a signal ended it.
@@ -245,6 +248,7 @@ impl Run {
                     self.attach.tell(&event);
                     console.tell(&event)?;
                     if matches!(event, Event::Connected { .. }) {
+                        self.tell_unheard(console)?;
                         stdin.begin();
                     }
                     if self.is_over(&event) {
@@ -252,6 +256,13 @@ impl Run {
                     }
                 }
                 line = stdin.next(), if draining.is_none() && last.is_none() => match line {
+                    Some(Line::Message(message)) if self.hub.members().next().is_none() => {
+                        tracing::debug!(%message, "nobody is there to hear it");
+                        self.unheard += 1;
+                        if self.unheard == 1 {
+                            console.tell(&Event::Warning { message: NOBODY.to_owned() })?;
+                        }
+                    }
                     Some(Line::Message(message)) => {
                         self.hub.send_to_all(message.as_message());
                         behind += message.as_message().encoded_len() + OVERHEAD;
@@ -358,6 +369,16 @@ impl Run {
         }
     }
 
+    /// Somebody is there again: how much of standard input nobody heard.
+    fn tell_unheard(&mut self, console: &Console) -> Result<(), Failure> {
+        let message = match std::mem::take(&mut self.unheard) {
+            0 => return Ok(()),
+            1 => "1 message of standard input was heard by nobody".to_owned(),
+            count => format!("{count} messages of standard input were heard by nobody"),
+        };
+        console.tell(&Event::Warning { message })
+    }
+
     /// Nobody came in time: says why.
     fn give_up(&self, console: &Console, limit: Option<Duration>) -> Result<(), Failure> {
         let mut why = Vec::new();
@@ -399,6 +420,8 @@ impl Run {
     }
 }
 
+const NOBODY: &str = "nobody is connected any more: what standard input says goes nowhere until \
+    somebody is";
 const NO_ANSWER: &str = "no answer so far; see that it is on and shares a session, that address and \
     port are right, and that no firewall stops UDP on that port";
 

@@ -689,3 +689,22 @@ fn link_local_addresses_keep_their_scope() {
     client.stop();
     server.stop();
 }
+
+#[test]
+fn what_nobody_hears_is_told() {
+    let (server, address) = Tool::serve(&[]);
+    let mut client = Tool::fed(&["connect", &address, "--json"]);
+    client.event("connected");
+    server.stop();
+    client.event("disconnected");
+    client.feed("note_on note=60\nnote_on note=61\n");
+    let message = text(&client.event("warning")["message"]);
+    assert!(message.contains("goes nowhere until"), "{message}");
+    let (server, _) = Tool::serve(&["--listen", &address]);
+    let message = text(&client.event("warning")["message"]);
+    assert_eq!(message, "2 messages of standard input were heard by nobody");
+    client.feed("note_on note=62\n");
+    assert_eq!(server.midi(1), ["90 3e 40"]);
+    client.stop();
+    server.stop();
+}
