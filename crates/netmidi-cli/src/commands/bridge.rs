@@ -37,24 +37,26 @@ const LOSSES_PAUSE: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// With brackets that mean nothing to rustdoc.
+const LONG_ABOUT: &str = "\
+Join places: whoever is at one of them is heard at all others.
+
+A place is one of
+  rtp:HOST[:PORT]          an RTP-MIDI (AppleMIDI) peer, port 5004 unless it is given
+  rtp:NAME                 the session of that name in the local network
+  rtp-listen:[ADDR:]PORT   RTP-MIDI peers that connect here; 0 finds free ports
+  tcp:HOST:PORT            a program that serves MIDI over TCP
+  tcp-listen:[ADDR]:PORT   programs that connect here; without ADDR and colon from this machine only
+  port:NAME                ports of this computer with this in their names (see `netmidi ports`)
+  virtual:NAME             a port that programs of this computer connect to
+  -                        standard input and output, a message a line
+
+Peers, programs and ports that are lost are connected again when they are back. A note that several hold ends with the last of them, and whatever the bridge has begun ends with the bridge. With `-` it ends at the end of standard input.";
+
 /// Join places: whoever is at one of them is heard at all others.
-///
-/// A place is one of
-///   rtp:HOST[:PORT]          an RTP-MIDI (AppleMIDI) peer, port 5004 unless it is given
-///   rtp:NAME                 the session of that name in the local network
-///   rtp-listen:[ADDR:]PORT   RTP-MIDI peers that connect here; 0 finds free ports
-///   tcp:HOST:PORT            a program that serves MIDI over TCP
-///   tcp-listen:[ADDR]:PORT   programs that connect here; without ADDR and colon from this machine only
-///   port:NAME                ports of this computer with this in their names (see `netmidi ports`)
-///   virtual:NAME             a port that programs of this computer connect to
-///   -                        standard input and output, a message a line
-///
-/// Peers, programs and ports that are lost are connected again when they are back. A note that several
-/// hold ends with the last of them, and whatever the bridge has begun ends with the bridge. With `-` it
-/// ends at the end of standard input.
 #[derive(Debug, Args)]
 #[command(
-    verbatim_doc_comment,
+    long_about = LONG_ABOUT,
     after_help = "\
 Examples:
   netmidi bridge port:Launchpad rtp:piano.local

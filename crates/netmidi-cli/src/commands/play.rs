@@ -28,19 +28,20 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const FAREWELL: Duration = Duration::from_millis(150);
 
 /// Play Standard MIDI Files (.mid).
-///
-/// Without a PLACE others connect by RTP-MIDI, as with `netmidi serve`, and it begins when the first one
-/// is there. Who comes later gets programs and controllers as they are. However it ends, nothing that it
-/// began goes on sounding.
-///
-/// A PLACE is rtp:HOST[:PORT], rtp:SESSION-NAME, rtp-listen:[ADDR:]PORT, tcp:HOST:PORT,
-/// tcp-listen:[ADDR:]PORT, port:NAME, virtual:NAME, or - for standard output.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    long_about = "Play Standard MIDI Files (.mid).\n\n\
+        Without a PLACE others connect by RTP-MIDI, as with `netmidi serve`, and it begins \
+        when the first one is there. Who comes later gets programs and controllers as they \
+        are. However it ends, nothing that it began goes on sounding.\n\n\
+        A PLACE is rtp:HOST[:PORT], rtp:SESSION-NAME, rtp-listen:[ADDR:]PORT, tcp:HOST:PORT, \
+        tcp-listen:[ADDR:]PORT, port:NAME, virtual:NAME, or - for standard output.",
+    after_help = "\
 Examples:
   netmidi play song.mid rtp:piano.local    to an instrument in the network
   netmidi play song.mid --from 1:30 --speed 0.8 \"port:Digital Piano\"
-  netmidi play --info song.mid             length, tracks and tempos; plays nothing")]
+  netmidi play --info song.mid             length, tracks and tempos; plays nothing"
+)]
 pub(crate) struct Play {
     /// The files, one after the other, and the places that hear them.
     #[arg(required = true, value_name = "FILE.mid|PLACE")]

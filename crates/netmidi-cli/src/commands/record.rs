@@ -33,19 +33,21 @@ const MAX_WAITING: usize = 64 << 20;
 const REDRAW: Duration = Duration::from_millis(200);
 
 /// Record to a Standard MIDI File (.mid), until Ctrl-C.
-///
-/// Without a PLACE others connect by RTP-MIDI, as with `netmidi serve`. Each one who plays gets a track.
-/// Every two seconds what was played is safe on the disk, in FILE.mid.part: after a power cut rename that
-/// to .mid. Notes that are still down at the end are let go there.
-///
-/// A PLACE is rtp:HOST[:PORT], rtp:SESSION-NAME, rtp-listen:[ADDR:]PORT, tcp:HOST:PORT,
-/// tcp-listen:[ADDR:]PORT, port:NAME, virtual:NAME, or - for standard input.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    long_about = "Record to a Standard MIDI File (.mid), until Ctrl-C.\n\n\
+        Without a PLACE others connect by RTP-MIDI, as with `netmidi serve`. Each one who \
+        plays gets a track. Every two seconds what was played is safe on the disk, in \
+        FILE.mid.part: after a power cut rename that to .mid. Notes that are still down at \
+        the end are let go there.\n\n\
+        A PLACE is rtp:HOST[:PORT], rtp:SESSION-NAME, rtp-listen:[ADDR:]PORT, tcp:HOST:PORT, \
+        tcp-listen:[ADDR:]PORT, port:NAME, virtual:NAME, or - for standard input.",
+    after_help = "\
 Examples:
   netmidi record take1.mid                 all who connect, a track for each
   netmidi record take1.mid rtp:piano.local \"port:Drum Pad\"
-  netmidi record --max-length 1:00:00 --force rehearsal.mid")]
+  netmidi record --max-length 1:00:00 --force rehearsal.mid"
+)]
 pub(crate) struct Record {
     /// The file; one that is there is not replaced without --force.
     #[arg(value_name = "FILE.mid")]

@@ -25,7 +25,7 @@ Examples:
   echo note_on channel=0 note=60 velocity=100 | netmidi serve --listen 127.0.0.1:5006")]
 pub(crate) struct Serve {
     /// Where to listen: the control port; the data port is the one above. 0 finds two free ones.
-    /// May be given more than once. [default: [::]:5004]
+    /// May be given more than once. Without it: `[::]:5004`.
     #[arg(long, value_name = "ADDR:PORT", value_parser = listen)]
     listen: Vec<SocketAddr>,
     /// The name that others see.

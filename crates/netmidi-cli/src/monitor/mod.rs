@@ -1,4 +1,4 @@
-//! The live view. What is known ([`model`]) and what is drawn of it ([`draw`]) know no terminal and no
+//! The live view. What is known ([`model`]) and what is drawn of it ([`mod@draw`]) know no terminal and no
 //! clock; here they are brought together.
 
 mod draw;
