@@ -129,6 +129,12 @@ impl Process {
     fn end(&mut self, signal: &str) {
         self.go_on();
         let Some(tool) = self.tool.take() else { return };
+        // One that has only just begun may not listen yet, and whoever started this test in the
+        // background has SIGINT ignored until it does.
+        let signal = match self.born.elapsed() < YOUNG {
+            true => "TERM",
+            false => signal,
+        };
         let start = Instant::now();
         tool.signal(signal);
         let ended = tool.ended();
