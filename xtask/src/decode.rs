@@ -14,7 +14,8 @@ pub(crate) fn check(seed: u32) -> Verdict {
     println!("seed {seed}");
     // The one that `dist` packs: built once for both.
     let binary = dist::static_binary()?;
-    let test = "test --package netmidi-cli --test decode_tshark -- --ignored --nocapture";
+    let test = "test --package netmidi-cli --no-default-features --test decode_tshark -- --ignored \
+                --nocapture";
     run(cargo(test.split(' '))
         .env(SEED, seed.to_string())
         .env(BINARY, binary))

@@ -23,7 +23,12 @@ pub(crate) fn check() -> Verdict {
 }
 
 fn build() -> Result<PathBuf, Stop> {
-    run(&mut cargo(["build", "--package", "netmidi-cli"]))?;
+    run(&mut cargo([
+        "build",
+        "--package",
+        "netmidi-cli",
+        "--no-default-features",
+    ]))?;
     let place = target_dir().join("interop");
     fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
     Ok(place)
